@@ -1,0 +1,18 @@
+//! What is decided: values and time in, values out. Nothing here touches a socket, a file or a clock.
+
+pub mod eve;
+pub mod extrinsic;
+pub mod frame;
+pub mod hex;
+pub mod policy;
+pub mod report;
+pub mod ruleset;
+pub mod vet;
+
+use ringfence_primitives::Digest;
+use sp_core::{Blake2Hasher, Hasher};
+
+/// BLAKE2b-256.
+pub fn blake2_256(bytes: &[u8]) -> Digest {
+	Blake2Hasher::hash(bytes).0
+}

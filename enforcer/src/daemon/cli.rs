@@ -1,0 +1,255 @@
+//! The command line.
+
+use super::{
+	config::{Config, ConfigError},
+	firewall::{Exempt, Firewall, FirewallError},
+	key, now_ms,
+	run::{self, RunError},
+	state::{self, Journal, StateError},
+	status::{self, StatusError},
+	tail::directory_of,
+};
+use clap::{Parser, Subcommand, ValueEnum};
+use std::{
+	ffi::CString,
+	io::{self, IsTerminal, Write},
+	os::unix::ffi::OsStrExt,
+	path::{Path, PathBuf},
+	process::ExitCode,
+};
+use tracing_subscriber::EnvFilter;
+
+/// Keeps the kernel's firewall in step with what the members of a Ringfence chain decided, and reports to them.
+#[derive(Parser)]
+#[command(name = "ringfence-enforcer", version, after_help = EXIT_CODES)]
+struct Cli {
+	#[command(subcommand)]
+	command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  fine
+  1  the configuration or the environment is at fault; the message says how
+  2  the command line is at fault
+  3  status: the enforcer is not running
+  4  status: the enforcer is running but not connected, or behind the chain";
+
+const FAULT: u8 = 1;
+const NOT_RUNNING: u8 = 3;
+const STALE: u8 = 4;
+
+#[derive(Subcommand)]
+enum Command {
+	/// Run until SIGTERM or SIGINT; the firewall stays in force after that.
+	Run {
+		#[command(flatten)]
+		config: ConfigFile,
+		/// How to write the log, to standard error. RUST_LOG sets the level; the default is info.
+		#[arg(long, value_enum, default_value_t = LogFormat::Json)]
+		log_format: LogFormat,
+	},
+	/// Validate everything that can be validated without touching anything: file, key, directories.
+	Check {
+		#[command(flatten)]
+		config: ConfigFile,
+	},
+	/// Show what a running enforcer is doing, and what its firewall has done.
+	Status {
+		#[command(flatten)]
+		config: ConfigFile,
+		/// Print JSON.
+		#[arg(long)]
+		json: bool,
+	},
+	/// Remove the firewall's table and forget the chain: nothing is blocked any more. The enforcer must not be running.
+	Flush {
+		#[command(flatten)]
+		config: ConfigFile,
+	},
+}
+
+#[derive(clap::Args)]
+struct ConfigFile {
+	/// The configuration file.
+	#[arg(long, value_name = "FILE")]
+	config: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+	/// Lines for people.
+	Text,
+	/// One JSON object a line.
+	Json,
+}
+
+/// What a command failed on.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+	#[error("{}: {source}", path.display())]
+	Config { path: PathBuf, source: ConfigError },
+	#[error("{}", .0.join("\n"))]
+	Environment(Vec<String>),
+	#[error(transparent)]
+	Run(#[from] RunError),
+	#[error("state-dir: {0}")]
+	State(#[from] StateError),
+	#[error(transparent)]
+	Status(#[from] StatusError),
+	#[error("firewall: {0}")]
+	Firewall(#[from] FirewallError),
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+	let result = match Cli::parse().command {
+		Command::Run { config, log_format } => run(&config, log_format),
+		Command::Check { config } => check(&config),
+		Command::Status { config, json } => show_status(&config, json),
+		Command::Flush { config } => flush(&config),
+	};
+	result.unwrap_or_else(|error| {
+		// Nobody is left to tell where standard error is gone.
+		let _ = writeln!(io::stderr(), "ringfence-enforcer: {error}");
+		ExitCode::from(FAULT)
+	})
+}
+
+impl ConfigFile {
+	fn load(&self) -> Result<Config, CliError> {
+		Config::load(&self.config).map_err(|source| CliError::Config { path: self.config.clone(), source })
+	}
+}
+
+fn say(text: impl std::fmt::Display) {
+	// A reader that has gone, such as `head`, wants no more.
+	let _ = writeln!(io::stdout(), "{text}");
+}
+
+fn run(config: &ConfigFile, log_format: LogFormat) -> Result<ExitCode, CliError> {
+	let config = config.load()?;
+	let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,jsonrpsee=warn"));
+	let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+	match log_format {
+		LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
+		LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+	}
+	run::run(config)?;
+	Ok(ExitCode::SUCCESS)
+}
+
+fn check(file: &ConfigFile) -> Result<ExitCode, CliError> {
+	let faults = environment_faults(&file.load()?);
+	if !faults.is_empty() {
+		return Err(CliError::Environment(faults));
+	}
+	say(format_args!("{}: fine", file.config.display()));
+	Ok(ExitCode::SUCCESS)
+}
+
+/// What would keep `run` from starting, each with its key. Changes nothing.
+fn environment_faults(config: &Config) -> Vec<String> {
+	let mut faults = Vec::new();
+	if let Some(Err(error)) = config.key_file.as_deref().map(key::load) {
+		faults.push(format!("account.key-file: {error}"));
+	}
+	// What is missing is made, if the nearest directory that exists allows it.
+	let existing = config.state_dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+	if let Err(error) = accessible_directory(existing, libc::W_OK | libc::X_OK) {
+		faults.push(format!("state-dir: {}: {error}", existing.display()));
+	}
+	if let Some(eve) = &config.eve {
+		let directory = directory_of(&eve.path);
+		if let Err(error) = accessible_directory(&directory, libc::R_OK | libc::X_OK) {
+			faults.push(format!("eve.path: {}: {error}", directory.display()));
+		} else if eve.path.exists() {
+			let fault = match access(&eve.path, libc::R_OK) {
+				Ok(()) if !eve.path.is_file() => Some("not a regular file".into()),
+				Ok(()) => None,
+				Err(error) => Some(error.to_string()),
+			};
+			faults.extend(fault.map(|fault| format!("eve.path: {}: {fault}", eve.path.display())));
+		}
+	}
+	faults
+}
+
+fn accessible_directory(path: &Path, mode: libc::c_int) -> io::Result<()> {
+	if !std::fs::metadata(path)?.is_dir() {
+		return Err(io::ErrorKind::NotADirectory.into());
+	}
+	access(path, mode)
+}
+
+fn access(path: &Path, mode: libc::c_int) -> io::Result<()> {
+	let path = CString::new(path.as_os_str().as_bytes())?;
+	// SAFETY: the string ends with a zero and outlives the call, which keeps no reference to it.
+	match unsafe { libc::access(path.as_ptr(), mode) } {
+		0 => Ok(()),
+		_ => Err(io::Error::last_os_error()),
+	}
+}
+
+fn show_status(file: &ConfigFile, json: bool) -> Result<ExitCode, CliError> {
+	let config = file.load()?;
+	if !state::is_running(&config.state_dir)? {
+		say(if json { r#"{"running":false}"# } else { "not running" });
+		return Ok(ExitCode::from(NOT_RUNNING));
+	}
+	let status = status::read(&status::path(&config.state_dir))?;
+	let stale = status.stale(now_ms());
+	if json {
+		// Numbers and text always serialize, to an object.
+		let mut value = serde_json::to_value(&status).unwrap_or_default();
+		value["running"] = true.into();
+		value["stale"] = stale.into();
+		say(value);
+	} else {
+		say(format_args!("running    {}\n{status}", stale.map_or("and up to date".into(), |why| format!("but {why}"))));
+	}
+	Ok(if stale.is_some() { ExitCode::from(STALE) } else { ExitCode::SUCCESS })
+}
+
+fn flush(file: &ConfigFile) -> Result<ExitCode, CliError> {
+	let config = file.load()?;
+	let journal = Journal::open(&config.state_dir)?;
+	if config.enforce {
+		// Opening gets hold of the table whatever state it is in: one that is not ours by its mark is replaced first.
+		let (firewall, _) = Firewall::open(journal.state.token, &Exempt::default())?;
+		firewall.remove()?;
+	}
+	journal.forget()?;
+	say("nothing is blocked any more");
+	Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn the_command_line_is_consistent() {
+		use clap::CommandFactory;
+		Cli::command().debug_assert();
+	}
+
+	#[test]
+	fn faults_of_the_environment_name_their_key() {
+		let directory = tempfile::tempdir().unwrap();
+		let path = |name: &str| directory.path().join(name).display().to_string();
+		let text = format!(
+			"state-dir = {:?}\nchain.endpoints = [\"ws://[::1]:1\"]\naccount.key-file = {:?}\n\
+			eve = {{ path = {:?}, home = [\"203.0.113.0/24\"] }}\n",
+			path("file/state"),
+			path("key"),
+			path("missing/eve.json"),
+		);
+		let config = Config::parse(&text).unwrap();
+		std::fs::write(path("file"), "").unwrap();
+		let faults = environment_faults(&config);
+		let keys: Vec<_> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
+		assert_eq!(keys, ["account.key-file", "state-dir", "eve.path"], "{faults:?}");
+		assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "a check touches nothing");
+	}
+}

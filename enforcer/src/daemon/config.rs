@@ -1,0 +1,312 @@
+//! The configuration file. `ringfence.toml`, beside this crate's manifest, documents every key.
+//!
+//! Keys that nobody knows are refused, so a slip of the pen cannot turn a protection off. What comes out of
+//! [`Config::parse`] is checked: every number is in its range and every part that another one needs is there.
+
+use crate::core::{eve::Judge, hex, report::Settings, vet::VettingPolicy};
+use ringfence_primitives::{
+	Action, Confidence, Digest, Direction, Lifetime, Millis, Network, PacketRate, Severity, Tlp,
+};
+use serde::Deserialize;
+use std::{
+	io,
+	path::{Path, PathBuf},
+	time::Duration,
+};
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+	/// The file could not be read.
+	#[error("{0}")]
+	Read(#[from] io::Error),
+	/// Not TOML, an unknown key, a missing one, or a value of the wrong kind. The text names line and key.
+	#[error("{0}")]
+	Syntax(#[from] toml::de::Error),
+	/// A value that makes no sense.
+	#[error("{key}: {cause}")]
+	Value {
+		/// Its key, with the table's name.
+		key: &'static str,
+		/// What is wrong.
+		cause: String,
+	},
+}
+
+fn invalid(key: &'static str, cause: impl ToString) -> ConfigError {
+	ConfigError::Value { key, cause: cause.to_string() }
+}
+
+/// A checked configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+	/// Where state, status and lock are kept.
+	pub state_dir: PathBuf,
+	/// Websocket addresses of nodes, tried in turn.
+	pub endpoints: Vec<String>,
+	/// The only chain that is accepted.
+	pub genesis: Option<Digest>,
+	/// The secret of the account that reports and votes.
+	pub key_file: Option<PathBuf>,
+	/// Whether the firewall is programmed. If not, netlink is not touched at all.
+	pub enforce: bool,
+	/// Networks that must never be blocked, whatever the chain says.
+	pub protected: Vec<Network>,
+	/// Peers that are let through even if a wider network is blocked.
+	pub allow: Vec<Network>,
+	/// The sensor.
+	pub eve: Option<Eve>,
+	/// How findings become reports.
+	pub reporting: Settings,
+	/// When to vote without a person.
+	pub vetting: Option<VettingPolicy>,
+}
+
+/// The sensor's log and how it is read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Eve {
+	/// Suricata's EVE file.
+	pub path: PathBuf,
+	/// What turns its alerts into findings.
+	pub judge: Judge,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawConfig {
+	state_dir: PathBuf,
+	chain: RawChain,
+	account: Option<RawAccount>,
+	#[serde(default)]
+	firewall: RawFirewall,
+	#[serde(default)]
+	policy: RawPolicy,
+	eve: Option<RawEve>,
+	#[serde(default)]
+	reporting: RawReporting,
+	vetting: Option<RawVetting>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawChain {
+	endpoints: Vec<String>,
+	genesis: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawAccount {
+	key_file: PathBuf,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct RawFirewall {
+	enforce: bool,
+}
+
+impl Default for RawFirewall {
+	fn default() -> Self {
+		Self { enforce: true }
+	}
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct RawPolicy {
+	protected: Vec<Network>,
+	allow: Vec<Network>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawEve {
+	path: PathBuf,
+	home: Vec<Network>,
+	#[serde(default = "medium")]
+	max_severity: u8,
+}
+
+fn medium() -> u8 {
+	2
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct RawReporting {
+	#[serde(with = "humantime_serde")]
+	lifetime: Duration,
+	per_minute: u32,
+	#[serde(with = "humantime_serde")]
+	repeat_after: Duration,
+	confidence: u8,
+	spoofable_confidence: u8,
+	tlp: Tlp,
+	action: RawAction,
+	direction: Direction,
+}
+
+impl Default for RawReporting {
+	fn default() -> Self {
+		Self {
+			lifetime: Duration::from_secs(24 * 3_600),
+			per_minute: 30,
+			repeat_after: Duration::from_secs(600),
+			confidence: 80,
+			spoofable_confidence: 30,
+			tlp: Tlp::Green,
+			action: RawAction::Drop,
+			direction: Direction::Both,
+		}
+	}
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawAction {
+	Drop,
+	Watch,
+	RateLimit(u32),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct RawVetting {
+	approve_min_confidence: u8,
+	approve_min_severity: Severity,
+	widest_v4: u8,
+	widest_v6: u8,
+	reject_overlap: bool,
+}
+
+impl Default for RawVetting {
+	fn default() -> Self {
+		Self {
+			approve_min_confidence: 50,
+			approve_min_severity: Severity::Low,
+			widest_v4: 24,
+			widest_v6: 48,
+			reject_overlap: true,
+		}
+	}
+}
+
+impl Config {
+	/// Reads and checks the file.
+	pub fn load(path: &Path) -> Result<Self, ConfigError> {
+		Self::parse(&std::fs::read_to_string(path)?)
+	}
+
+	/// Checks the text of a file.
+	pub fn parse(text: &str) -> Result<Self, ConfigError> {
+		let raw: RawConfig = toml::from_str(text)?;
+		check_endpoints(&raw.chain.endpoints)?;
+		let genesis = raw.chain.genesis.as_deref().map(hex::digest).transpose();
+		let genesis = genesis.map_err(|e| invalid("chain.genesis", e))?;
+		if raw.state_dir.as_os_str().is_empty() {
+			return Err(invalid("state-dir", "empty"));
+		}
+		if raw.account.is_none() {
+			if raw.eve.is_some() {
+				return Err(invalid("eve", "reports are signed: needs [account]"));
+			}
+			if raw.vetting.is_some() {
+				return Err(invalid("vetting", "votes are signed: needs [account]"));
+			}
+		}
+		let exempt = raw.policy.protected.iter().chain(&raw.policy.allow).copied().collect();
+		Ok(Self {
+			eve: raw.eve.map(|eve| eve.checked(exempt)).transpose()?,
+			reporting: raw.reporting.checked()?,
+			vetting: raw.vetting.map(RawVetting::checked).transpose()?,
+			state_dir: raw.state_dir,
+			endpoints: raw.chain.endpoints,
+			genesis,
+			key_file: raw.account.map(|account| account.key_file),
+			enforce: raw.firewall.enforce,
+			protected: raw.policy.protected,
+			allow: raw.policy.allow,
+		})
+	}
+}
+
+fn check_endpoints(endpoints: &[String]) -> Result<(), ConfigError> {
+	if endpoints.is_empty() {
+		return Err(invalid("chain.endpoints", "at least one is needed"));
+	}
+	for endpoint in endpoints {
+		let host = endpoint.strip_prefix("ws://").or_else(|| endpoint.strip_prefix("wss://"));
+		if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace)) {
+			return Err(invalid("chain.endpoints", format!("{endpoint:?} is not ws://host:port or wss://host:port")));
+		}
+	}
+	Ok(())
+}
+
+impl RawEve {
+	fn checked(self, exempt: Vec<Network>) -> Result<Eve, ConfigError> {
+		if self.home.is_empty() {
+			return Err(invalid("eve.home", "without an own network no alert has an attacker"));
+		}
+		if self.max_severity == 0 {
+			return Err(invalid("eve.max-severity", "Suricata's severities begin at 1"));
+		}
+		if self.path.file_name().is_none() {
+			return Err(invalid("eve.path", "not a file's name"));
+		}
+		Ok(Eve { path: self.path, judge: Judge { home: self.home, exempt, max_severity: self.max_severity } })
+	}
+}
+
+fn confidence(key: &'static str, percent: u8) -> Result<Confidence, ConfigError> {
+	Confidence::new(percent).ok_or_else(|| invalid(key, "0 to 100"))
+}
+
+impl RawReporting {
+	fn checked(self) -> Result<Settings, ConfigError> {
+		let whole = self.lifetime.subsec_nanos() == 0;
+		let lifetime = u32::try_from(self.lifetime.as_secs()).ok().filter(|_| whole).and_then(Lifetime::new);
+		if !(1..=10_000).contains(&self.per_minute) {
+			return Err(invalid("reporting.per-minute", "1 to 10000"));
+		}
+		if !(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400)).contains(&self.repeat_after) {
+			return Err(invalid("reporting.repeat-after", "1s to 30days"));
+		}
+		let action = match self.action {
+			RawAction::Drop => Action::Drop,
+			RawAction::Watch => Action::Watch,
+			RawAction::RateLimit(rate) => PacketRate::new(rate)
+				.map(Action::RateLimit)
+				.ok_or_else(|| invalid("reporting.action", "a rate is 1 to 10000000 packets a second"))?,
+		};
+		Ok(Settings {
+			confidence: confidence("reporting.confidence", self.confidence)?,
+			spoofable_confidence: confidence("reporting.spoofable-confidence", self.spoofable_confidence)?,
+			lifetime: lifetime.ok_or_else(|| invalid("reporting.lifetime", "whole seconds, 1min to 30days"))?,
+			tlp: self.tlp,
+			action,
+			direction: self.direction,
+			per_minute: self.per_minute,
+			repeat_after: Millis::try_from(self.repeat_after.as_millis()).unwrap_or(Millis::MAX),
+		})
+	}
+}
+
+impl RawVetting {
+	fn checked(self) -> Result<VettingPolicy, ConfigError> {
+		if self.widest_v4 > 32 {
+			return Err(invalid("vetting.widest-v4", "a prefix length, 0 to 32"));
+		}
+		if self.widest_v6 > 128 {
+			return Err(invalid("vetting.widest-v6", "a prefix length, 0 to 128"));
+		}
+		Ok(VettingPolicy {
+			approve_min_confidence: confidence("vetting.approve-min-confidence", self.approve_min_confidence)?,
+			approve_min_severity: self.approve_min_severity,
+			widest_v4: self.widest_v4,
+			widest_v6: self.widest_v6,
+			reject_overlap: self.reject_overlap,
+		})
+	}
+}

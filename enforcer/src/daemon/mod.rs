@@ -1,0 +1,41 @@
+//! What moves bytes: the chain's RPC, the kernel's firewall, the sensor's log, the disk and the command line.
+
+pub mod chain;
+pub mod cli;
+pub mod config;
+pub mod enforce;
+pub mod firewall;
+pub mod key;
+pub mod run;
+pub mod sense;
+pub mod state;
+pub mod status;
+pub mod submit;
+pub mod tail;
+pub mod vote;
+
+use ringfence_primitives::Millis;
+use std::{
+	hash::{BuildHasher, RandomState},
+	time::{SystemTime, UNIX_EPOCH},
+};
+
+/// Unix time in milliseconds; 0 on a clock that stands before 1970.
+pub fn now_ms() -> Millis {
+	let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+	elapsed.as_millis().try_into().unwrap_or(Millis::MAX)
+}
+
+/// A number that nobody guesses by chance. Not for secrets: the standard library seeds its hash maps with it.
+fn random() -> u64 {
+	RandomState::new().hash_one(())
+}
+
+/// The beginning of a text that an outsider wrote, for a log line.
+fn excerpt(text: &str) -> String {
+	const CHARACTERS: usize = 160;
+	match text.char_indices().nth(CHARACTERS) {
+		Some((end, _)) => format!("{}…", &text[..end]),
+		None => text.to_owned(),
+	}
+}

@@ -1,0 +1,243 @@
+//! What the enforcer remembers across restarts: one small JSON file, beside a lock that keeps a second one out.
+//!
+//! The state directory holds `lock`, `state.json` ([`State`]) and `status.json` ([`super::status`]). Files are replaced
+//! whole: after a crash there is the old one or the new one. Losing the state is harmless: the table is built anew and
+//! the log replayed.
+
+use crate::core::{frame::Cursor, hex};
+use ringfence_primitives::Digest;
+use serde::{Deserialize, Serialize};
+use std::{
+	fs::{DirBuilder, File, OpenOptions, TryLockError},
+	io::{self, Write},
+	os::unix::fs::DirBuilderExt,
+	path::{Path, PathBuf},
+	time::{Duration, Instant},
+};
+
+const LOCK: &str = "lock";
+const STATE: &str = "state.json";
+const CORRUPT: &str = "state.json.corrupt";
+const VERSION: u32 = 1;
+const LOCK_ATTEMPTS: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
+/// Why the state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+	/// A file or directory in it.
+	#[error("{}: {source}", path.display())]
+	Io {
+		/// The file.
+		path: PathBuf,
+		/// Why.
+		source: io::Error,
+	},
+	/// Another enforcer uses it.
+	#[error("{}: another enforcer is running", .0.display())]
+	Locked(PathBuf),
+}
+
+/// What is remembered.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+	version: u32,
+	/// The chain that the cursor belongs to, once one was seen.
+	#[serde(default, with = "hex::serde_optional_digest")]
+	pub genesis: Option<Digest>,
+	/// The last entry of the change log that the firewall holds.
+	pub seq: u64,
+	/// Its hash.
+	#[serde(default, with = "hex::serde_optional_digest")]
+	pub hash: Option<Digest>,
+	/// BLAKE2b-256 of the local lists under which entries were applied: what they kept out is not in the firewall.
+	#[serde(default, with = "hex::serde_optional_digest")]
+	pub lists: Option<Digest>,
+	/// What the firewall's table is marked with: another mark is another enforcer's, or an older state's.
+	#[serde(with = "token")]
+	pub token: u64,
+}
+
+/// Sixteen hexadecimal digits, as in the comment of the table.
+mod token {
+	use serde::{de::Error, Deserialize, Deserializer, Serializer};
+
+	pub fn serialize<S: Serializer>(token: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+		serializer.collect_str(&format_args!("{token:016x}"))
+	}
+
+	pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+		u64::from_str_radix(&String::deserialize(deserializer)?, 16).map_err(D::Error::custom)
+	}
+}
+
+impl State {
+	/// Nothing applied, no chain seen, a new mark.
+	pub fn fresh() -> Self {
+		Self { version: VERSION, genesis: None, seq: 0, hash: Cursor::START.hash, lists: None, token: super::random() }
+	}
+
+	/// How far the log was applied.
+	pub const fn cursor(&self) -> Cursor {
+		Cursor { seq: self.seq, hash: self.hash }
+	}
+
+	/// Begins the log again, for a table with a new mark.
+	pub fn restart(&mut self, cursor: Cursor) {
+		self.token = super::random();
+		self.set_cursor(cursor);
+	}
+
+	/// Moves to `cursor`.
+	pub fn set_cursor(&mut self, cursor: Cursor) {
+		(self.seq, self.hash) = (cursor.seq, cursor.hash);
+	}
+}
+
+/// The locked state directory and the state in it.
+#[derive(Debug)]
+pub struct Journal {
+	/// What is to be remembered from the next [`Journal::save`] on.
+	pub state: State,
+	/// Why the state file was put aside, if it was.
+	pub corrupt: Option<String>,
+	directory: PathBuf,
+	written: Option<State>,
+	written_at: Instant,
+	_lock: File,
+}
+
+impl Journal {
+	/// Least time between two [`Journal::save_lazily`] that write: a replay moves the cursor a thousand times a second.
+	const LAZY: Duration = Duration::from_secs(1);
+
+	/// Locks `directory`, which is made (mode 0700) where it is missing, and reads the state in it.
+	///
+	/// A state file that makes no sense is renamed to `state.json.corrupt` and a fresh state takes its place.
+	pub fn open(directory: &Path) -> Result<Self, StateError> {
+		DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
+		let lock = lock(directory)?;
+		let path = directory.join(STATE);
+		let (state, corrupt) = match read(directory)? {
+			None => (None, None),
+			Some(Ok(state)) => (Some(state), None),
+			Some(Err(cause)) => {
+				std::fs::rename(&path, directory.join(CORRUPT)).map_err(at(&path))?;
+				(None, Some(cause))
+			},
+		};
+		Ok(Self {
+			state: state.clone().unwrap_or_else(State::fresh),
+			corrupt,
+			directory: directory.into(),
+			written: state,
+			written_at: Instant::now(),
+			_lock: lock,
+		})
+	}
+
+	/// Writes the state, if it changed.
+	pub fn save(&mut self) -> Result<(), StateError> {
+		if self.written.as_ref() == Some(&self.state) {
+			return Ok(());
+		}
+		// The state is numbers and text: it always serializes.
+		let text = serde_json::to_vec_pretty(&self.state).unwrap_or_default();
+		replace(&self.directory.join(STATE), &text, Durable::Yes)?;
+		self.written = Some(self.state.clone());
+		self.written_at = Instant::now();
+		Ok(())
+	}
+
+	/// Writes the state, if it changed and was not written a moment ago.
+	pub fn save_lazily(&mut self) -> Result<(), StateError> {
+		if self.written_at.elapsed() < Self::LAZY {
+			return Ok(());
+		}
+		self.save()
+	}
+
+	/// Forgets everything, on disk as well.
+	pub fn forget(mut self) -> Result<(), StateError> {
+		let path = self.directory.join(STATE);
+		self.state = State::fresh();
+		match std::fs::remove_file(&path) {
+			Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at(&path)(e)),
+			_ => Ok(()),
+		}
+	}
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> StateError {
+	let path = path.to_owned();
+	move |source| StateError::Io { path, source }
+}
+
+/// The state in `directory`; None where there is none; the cause where it makes no sense.
+fn read(directory: &Path) -> Result<Option<Result<State, String>>, StateError> {
+	let path = directory.join(STATE);
+	let text = match std::fs::read(&path) {
+		Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+		text => text.map_err(at(&path))?,
+	};
+	Ok(Some(match serde_json::from_slice::<State>(&text) {
+		Ok(state) if state.version == VERSION => Ok(state),
+		Ok(state) => Err(format!("version {} is not {VERSION}", state.version)),
+		Err(cause) => Err(cause.to_string()),
+	}))
+}
+
+fn lock(directory: &Path) -> Result<File, StateError> {
+	let path = directory.join(LOCK);
+	let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(at(&path))?;
+	// `status` holds the lock for a moment when it looks whether anybody has it: that is no reason to give up.
+	for attempt in 1.. {
+		match file.try_lock() {
+			Ok(()) => break,
+			Err(TryLockError::WouldBlock) if attempt < LOCK_ATTEMPTS => std::thread::sleep(LOCK_PAUSE),
+			Err(TryLockError::WouldBlock) => return Err(StateError::Locked(directory.into())),
+			Err(TryLockError::Error(source)) => return Err(at(&path)(source)),
+		}
+	}
+	Ok(file)
+}
+
+/// Whether an enforcer runs on `directory`.
+pub fn is_running(directory: &Path) -> Result<bool, StateError> {
+	let path = directory.join(LOCK);
+	let file = match File::open(&path) {
+		Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+		file => file.map_err(at(&path))?,
+	};
+	match file.try_lock_shared() {
+		Ok(()) => Ok(false),
+		Err(TryLockError::WouldBlock) => Ok(true),
+		Err(TryLockError::Error(source)) => Err(at(&path)(source)),
+	}
+}
+
+/// Whether a file must survive a power cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durable {
+	/// It is synchronised to the disk.
+	Yes,
+	/// It is only whole.
+	No,
+}
+
+/// Puts `content` into place at `path` in one step. Mode 0600.
+pub fn replace(path: &Path, content: &[u8], durable: Durable) -> Result<(), StateError> {
+	let error = || at(path);
+	let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+	let mut file = tempfile::NamedTempFile::new_in(directory).map_err(error())?;
+	file.write_all(content).map_err(error())?;
+	if durable == Durable::Yes {
+		file.as_file().sync_all().map_err(error())?;
+	}
+	file.persist(path).map_err(|e| error()(e.error))?;
+	if durable == Durable::Yes {
+		File::open(directory).and_then(|d| d.sync_all()).map_err(error())?;
+	}
+	Ok(())
+}

@@ -1,0 +1,277 @@
+//! What the enforcer is doing, for the person who looks: one snapshot, written to `status.json` in the state directory.
+
+use super::{firewall::Counters, now_ms, state};
+use crate::core::hex;
+use ringfence_primitives::{Digest, Millis};
+use serde::{Deserialize, Serialize};
+use std::{
+	fmt, io,
+	path::{Path, PathBuf},
+	sync::{Arc, Mutex, MutexGuard, PoisonError},
+	time::Duration,
+};
+use tracing::warn;
+
+/// The file in the state directory.
+const FILE: &str = "status.json";
+/// Least time between two writes.
+const EVERY: Duration = Duration::from_secs(1);
+/// Writes that pass over a change of nothing but the firewall's counters: under attack these change all the time.
+const COUNTERS_EVERY: u32 = 10;
+/// Time without a newly finalized block, beyond two looks at the node, after which the enforcer is stale.
+const STALE: Millis = 30_000;
+
+/// What has happened since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counts {
+	/// Lines of the sensor's log that were not understood.
+	pub skipped: u64,
+	/// Alerts that are nothing to report.
+	pub ignored: u64,
+	/// Findings held back because they repeat, or there were too many.
+	pub suppressed: u64,
+	/// Findings to be reported.
+	pub alerts: u64,
+	/// Transactions that a node took.
+	pub submitted: u64,
+	/// Transactions that got into a block.
+	pub included: u64,
+	/// Calls that were given up.
+	pub refused: u64,
+	/// Votes cast.
+	pub votes: u64,
+	/// Proposals left to a person.
+	pub undecided: u64,
+	/// Changes that the firewall took.
+	pub enforced: u64,
+	/// Changes that the owner's rules, or their own end, kept out.
+	pub passed_over: u64,
+	/// Changes that the kernel refused.
+	pub failed: u64,
+}
+
+/// The newest block that the node says is final.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Finalized {
+	/// Its number.
+	pub number: u32,
+	/// When this enforcer first heard of it.
+	pub seen_at: Millis,
+	/// The newest change in it.
+	pub log_seq: u64,
+}
+
+/// One snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+	/// Version of the enforcer.
+	pub version: String,
+	/// Its process.
+	pub pid: u32,
+	/// When it started.
+	pub started_at: Millis,
+	/// Whether it programs the firewall.
+	pub enforcing: bool,
+	/// The account that reports and votes.
+	pub account: Option<String>,
+	/// The node that it is connected to.
+	pub endpoint: Option<String>,
+	/// The chain.
+	#[serde(default, with = "hex::serde_optional_digest")]
+	pub genesis: Option<Digest>,
+	/// The last change that was applied.
+	pub seq: u64,
+	/// What the node says is final.
+	pub finalized: Option<Finalized>,
+	/// Milliseconds between two looks at the node.
+	pub look_every: Millis,
+	/// What has happened.
+	pub counts: Counts,
+	/// What the firewall's rules have done since its table was built.
+	pub firewall: Option<Counters>,
+}
+
+impl Status {
+	/// Why protection may be out of date at `now`; None: it is not.
+	pub fn stale(&self, now: Millis) -> Option<&'static str> {
+		let limit = STALE.saturating_add(self.look_every.saturating_mul(2));
+		match (&self.endpoint, self.finalized) {
+			(None, _) => Some("not connected to any node"),
+			(_, None) => Some("no finalized block was seen yet"),
+			(_, Some(finalized)) if now.saturating_sub(finalized.seen_at) > limit =>
+				Some("the chain, or the node, stands still"),
+			_ => None,
+		}
+	}
+}
+
+impl fmt::Display for Status {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		let none = "none";
+		writeln!(f, "version    {}, process {}", self.version, self.pid)?;
+		writeln!(f, "node       {}", self.endpoint.as_deref().unwrap_or(none))?;
+		writeln!(f, "chain      {}", self.genesis.map_or(none.into(), |genesis| hex::encode(&genesis)))?;
+		if let Some(Finalized { number, seen_at, log_seq }) = self.finalized {
+			let age = now_ms().saturating_sub(seen_at) / 1_000;
+			writeln!(f, "finalized  block {number}, {age} s ago, with change {log_seq}")?;
+		}
+		writeln!(f, "account    {}", self.account.as_deref().unwrap_or(none))?;
+		match self.enforcing {
+			true => writeln!(f, "applied    up to change {}", self.seq)?,
+			false => writeln!(f, "applied    nothing: enforcing is off")?,
+		}
+		let counts = &self.counts;
+		writeln!(
+			f,
+			"changes    {} enforced, {} passed over, {} failed",
+			counts.enforced, counts.passed_over, counts.failed
+		)?;
+		writeln!(
+			f,
+			"alerts     {} reported, {} suppressed, {} ignored, {} lines skipped",
+			counts.alerts, counts.suppressed, counts.ignored, counts.skipped
+		)?;
+		writeln!(f, "votes      {} cast, {} left to a person", counts.votes, counts.undecided)?;
+		writeln!(
+			f,
+			"calls      {} submitted, {} included, {} refused",
+			counts.submitted, counts.included, counts.refused
+		)?;
+		let Some(firewall) = &self.firewall else { return Ok(()) };
+		for (name, sides) in
+			[("dropped", firewall.dropped), ("limited", firewall.limited), ("watched", firewall.watched)]
+		{
+			let (inbound, outbound) = (sides.inbound, sides.outbound);
+			writeln!(
+				f,
+				"{name}    {} packets ({} bytes) inbound, {} packets ({} bytes) outbound",
+				inbound.packets, inbound.bytes, outbound.packets, outbound.bytes
+			)?;
+		}
+		Ok(())
+	}
+}
+
+/// Where the tasks write what they did.
+#[derive(Debug, Default)]
+pub struct Board(Mutex<Status>);
+
+impl Board {
+	/// A board that begins with `status`.
+	pub fn new(status: Status) -> Arc<Self> {
+		Arc::new(Self(Mutex::new(status)))
+	}
+
+	fn lock(&self) -> MutexGuard<'_, Status> {
+		// Every update leaves a snapshot that makes sense, so one that panicked did as well.
+		self.0.lock().unwrap_or_else(PoisonError::into_inner)
+	}
+
+	/// Changes the snapshot.
+	pub fn update(&self, change: impl FnOnce(&mut Status)) {
+		change(&mut self.lock());
+	}
+
+	/// The snapshot.
+	pub fn snapshot(&self) -> Status {
+		self.lock().clone()
+	}
+}
+
+/// Where the snapshot of the enforcer on `state_dir` is.
+pub fn path(state_dir: &Path) -> PathBuf {
+	state_dir.join(FILE)
+}
+
+/// Writes the snapshot to the disk whenever it has changed, at most once a second.
+pub async fn keep_written(board: Arc<Board>, path: PathBuf) {
+	let mut interval = tokio::time::interval(EVERY);
+	let mut written = Status::default();
+	let mut passed_over = 0;
+	loop {
+		interval.tick().await;
+		let status = board.snapshot();
+		if status == written {
+			continue;
+		}
+		let only_counters = Status { firewall: written.firewall, ..status.clone() } == written;
+		if only_counters && passed_over < COUNTERS_EVERY {
+			passed_over += 1;
+			continue;
+		}
+		passed_over = 0;
+		write(&status, &path);
+		written = status;
+	}
+}
+
+/// Writes the snapshot. A failure is only logged: protection goes on.
+pub fn write(status: &Status, path: &Path) {
+	// Numbers and text always serialize.
+	let text = serde_json::to_vec_pretty(status).unwrap_or_default();
+	if let Err(error) = state::replace(path, &text, state::Durable::No) {
+		warn!(at = now_ms(), cause = %error, "status not written");
+	}
+}
+
+/// Why there is no snapshot to show.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+	/// The file could not be read.
+	#[error("{}: {source}", path.display())]
+	Read {
+		/// The file.
+		path: PathBuf,
+		/// Why.
+		source: io::Error,
+	},
+	/// It is no snapshot of this version.
+	#[error("{}: {source}", path.display())]
+	Syntax {
+		/// The file.
+		path: PathBuf,
+		/// Why.
+		source: serde_json::Error,
+	},
+}
+
+/// The last snapshot written.
+pub fn read(path: &Path) -> Result<Status, StatusError> {
+	let text = std::fs::read(path).map_err(|source| StatusError::Read { path: path.into(), source })?;
+	serde_json::from_slice(&text).map_err(|source| StatusError::Syntax { path: path.into(), source })
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn staleness_has_a_reason() {
+		let mut status = Status { look_every: 10_000, ..Status::default() };
+		assert_eq!(status.stale(0), Some("not connected to any node"));
+		status.endpoint = Some("ws://127.0.0.1:9944".into());
+		assert_eq!(status.stale(0), Some("no finalized block was seen yet"));
+		status.finalized = Some(Finalized { number: 1, seen_at: 1_000, log_seq: 0 });
+		assert_eq!(status.stale(51_000), None);
+		assert_eq!(status.stale(51_001), Some("the chain, or the node, stands still"));
+	}
+
+	#[test]
+	fn a_snapshot_is_read_as_it_was_written() {
+		let directory = tempfile::tempdir().unwrap();
+		let path = path(directory.path());
+		assert!(matches!(read(&path), Err(StatusError::Read { .. })));
+		let status = Status {
+			pid: 7,
+			genesis: Some([1; 32]),
+			finalized: Some(Finalized { number: 1, seen_at: 2, log_seq: 3 }),
+			firewall: Some(Counters::default()),
+			..Status::default()
+		};
+		write(&status, &path);
+		assert_eq!(read(&path).unwrap(), status);
+		std::fs::write(&path, "{").unwrap();
+		assert!(matches!(read(&path), Err(StatusError::Syntax { .. })));
+	}
+}

@@ -1,0 +1,319 @@
+//! Signs and submits what the enforcer has to say, in order, for one account.
+//!
+//! One task owns the account and its nonce. Everything a transaction needs is at hand before there is anything to
+//! submit: the nonce is kept locally, the runtime's version and a recent finalized block come with the [`Link`], so the
+//! submission itself is the only round trip. Each transaction is watched in a task of its own until a block has it; one
+//! that the pool or the chain lost is tried again with everything fetched anew, at most [`RETRIES`] times.
+//!
+//! "Included" says that a block has the transaction, not that the call succeeded: an indicator that somebody else
+//! reported a moment earlier, say, is included and refused by the pallet.
+
+use super::{
+	chain::{ChainError, Connection, Refusal, TransactionStatus},
+	now_ms,
+	status::Board,
+};
+use crate::core::{
+	extrinsic::{self, Anchor},
+	hex,
+};
+use jsonrpsee::core::client::Subscription;
+use ringfence_primitives::{call, Indicator, IndicatorId, Terms, Vote};
+use sp_core::{
+	crypto::{Ss58AddressFormat, Ss58Codec},
+	sr25519, Pair,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+	sync::{mpsc, watch},
+	time::{sleep, timeout_at, Instant},
+};
+use tracing::{debug, info, warn};
+
+/// Calls that wait at most, such as while no node can be reached.
+pub const QUEUE: usize = 1_024;
+/// Times that a call is tried again.
+pub const RETRIES: u32 = 3;
+/// The prefix of addresses on this chain, for the only call that wants one.
+const SS58_PREFIX: u16 = 42;
+/// Time for a transaction to get into a block: longer than its era.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// Time for one that waits for a lower nonce: it will hardly come.
+const PATIENCE_FUTURE: Duration = Duration::from_secs(6);
+
+/// What to say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Call {
+	/// Report the indicator.
+	Report(Box<(Indicator, Terms)>),
+	/// Vote on the indicator.
+	Vote(Vote),
+	/// Take the own report back.
+	Withdraw,
+}
+
+impl Call {
+	/// Its name in the log.
+	pub const fn name(&self) -> &'static str {
+		match self {
+			Self::Report(_) => "report",
+			Self::Vote(_) => "vote",
+			Self::Withdraw => "withdraw",
+		}
+	}
+
+	fn encode(&self, id: &IndicatorId) -> Vec<u8> {
+		match self {
+			Self::Report(report) => call::report(&report.0, &report.1),
+			Self::Vote(vote) => call::vote(id, *vote),
+			Self::Withdraw => call::withdraw(id),
+		}
+	}
+}
+
+/// One call about one indicator.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Job {
+	/// The indicator.
+	pub id: IndicatorId,
+	/// What to say about it.
+	pub call: Call,
+}
+
+#[derive(Debug)]
+struct Attempt {
+	job: Job,
+	/// Attempts made before this one.
+	made: u32,
+}
+
+/// A node to submit to, and what transactions are to be anchored in.
+#[derive(Clone, Debug)]
+pub struct Link {
+	/// The connection.
+	pub connection: Arc<Connection>,
+	/// The newest finalized block and the runtime's version, seconds old at most.
+	pub anchor: Anchor,
+}
+
+/// Puts calls into the queue.
+#[derive(Clone, Debug)]
+pub struct Submitter {
+	queue: mpsc::Sender<Attempt>,
+	board: Arc<Board>,
+}
+
+impl Submitter {
+	/// A handle, and the task behind it, which runs until the last handle is gone.
+	pub fn new(
+		pair: sr25519::Pair,
+		links: watch::Receiver<Option<Link>>,
+		board: Arc<Board>,
+	) -> (Self, impl std::future::Future<Output = ()>) {
+		let (queue, attempts) = mpsc::channel(QUEUE);
+		let submitter = Self { queue, board };
+		let account = Account { address: address(&pair), pair, nonce: None };
+		let task = serve(account, attempts, submitter.queue.downgrade(), links, submitter.board.clone());
+		(submitter, task)
+	}
+
+	/// Queues a call. Never waits: where the queue is full the call is refused, in the log.
+	pub fn submit(&self, job: Job) {
+		if let Err(full) = self.queue.try_send(Attempt { job, made: 0 }) {
+			refuse(&self.board, &full.into_inner().job, "the queue is full");
+		}
+	}
+}
+
+/// An account's address, as nodes and wallets write it.
+pub fn address(pair: &sr25519::Pair) -> String {
+	pair.public().to_ss58check_with_version(Ss58AddressFormat::custom(SS58_PREFIX))
+}
+
+struct Account {
+	pair: sr25519::Pair,
+	address: String,
+	/// The next nonce at the node that was asked last; None after any doubt.
+	nonce: Option<u32>,
+}
+
+type Watched = Subscription<TransactionStatus>;
+
+async fn serve(
+	mut account: Account,
+	mut attempts: mpsc::Receiver<Attempt>,
+	queue: mpsc::WeakSender<Attempt>,
+	mut links: watch::Receiver<Option<Link>>,
+	board: Arc<Board>,
+) {
+	let mut known: Option<Arc<Connection>> = None;
+	loop {
+		// Another node knows another pool, and so perhaps another nonce. It is fetched now, not when there is a call.
+		let link = links.borrow_and_update().clone();
+		let new = link.filter(|link| known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &link.connection)));
+		if let Some(link) = new {
+			account.nonce = link.connection.next_nonce(&account.address).await.ok();
+			known = Some(link.connection);
+			continue;
+		}
+		// A call stays in the queue while there is no node to submit it to.
+		let connected = links.borrow().is_some();
+		let attempt = tokio::select! {
+			changed = links.changed() => match changed {
+				Ok(()) => continue,
+				Err(_) => return,
+			},
+			attempt = attempts.recv(), if connected => attempt,
+		};
+		let Some(attempt) = attempt else { return };
+		let Some(link) = links.borrow().clone() else {
+			again(&queue, &board, attempt, "not connected".into());
+			continue;
+		};
+		match account.submit(&link, &attempt).await {
+			Ok(watched) => {
+				let (id, call) = (hex::encode(&attempt.job.id), attempt.job.call.name());
+				info!(at = now_ms(), id, call, "submitted");
+				board.update(|status| status.counts.submitted += 1);
+				tokio::spawn(watch_one(watched, attempt, queue.clone(), board.clone()));
+			},
+			Err(error) => {
+				account.nonce = None;
+				match error {
+					ChainError::Refused(refusal) if is_final(&refusal) =>
+						refuse(&board, &attempt.job, &refusal.to_string()),
+					error => again(&queue, &board, attempt, error.to_string()),
+				}
+			},
+		}
+	}
+}
+
+impl Account {
+	async fn submit(&mut self, link: &Link, attempt: &Attempt) -> Result<Watched, ChainError> {
+		let Link { connection, anchor } = link;
+		// After a failure nothing is taken for granted: the runtime may have been upgraded, the block forgotten.
+		let anchor = if attempt.made == 0 { *anchor } else { connection.anchor().await? };
+		let nonce = match self.nonce {
+			Some(nonce) if attempt.made == 0 => nonce,
+			_ => connection.next_nonce(&self.address).await?,
+		};
+		let call = attempt.job.call.encode(&attempt.job.id);
+		let watched = connection.submit(&extrinsic::sign(&self.pair, &call, nonce, &anchor)).await?;
+		self.nonce = nonce.checked_add(1);
+		Ok(watched)
+	}
+}
+
+/// Whether trying again is pointless: the account is no member, or its quota is spent.
+fn is_final(refusal: &Refusal) -> bool {
+	/// The node's code for transactions that are invalid.
+	const INVALID: i32 = 1010;
+	const REASONS: [&str; 3] = ["Custom error", "Invalid signing address", "call is not expected"];
+	refusal.code == INVALID && REASONS.iter().any(|reason| refusal.message.contains(reason))
+}
+
+/// How watching a transaction ended.
+#[derive(Debug)]
+enum Outcome {
+	/// It is in the block of this hash.
+	Included(String),
+	/// It will not get into a block; why.
+	Lost(&'static str),
+}
+
+async fn watch_one(mut watched: Watched, attempt: Attempt, queue: mpsc::WeakSender<Attempt>, board: Arc<Board>) {
+	match outcome(&mut watched).await {
+		Outcome::Included(block) => {
+			let (id, call) = (hex::encode(&attempt.job.id), attempt.job.call.name());
+			info!(at = now_ms(), id, call, block, "included");
+			board.update(|status| status.counts.included += 1);
+		},
+		Outcome::Lost(cause) => again(&queue, &board, attempt, cause.into()),
+	}
+}
+
+async fn outcome(watched: &mut Watched) -> Outcome {
+	let mut deadline = Instant::now() + PATIENCE;
+	loop {
+		let status = match timeout_at(deadline, watched.next()).await {
+			Err(_) => return Outcome::Lost("no block took it in time"),
+			Ok(None) => return Outcome::Lost("the connection was lost"),
+			Ok(Some(Err(error))) => {
+				debug!(%error, "unknown transaction status");
+				continue;
+			},
+			Ok(Some(Ok(status))) => status,
+		};
+		match status {
+			TransactionStatus::InBlock(block) => return Outcome::Included(block),
+			TransactionStatus::Future => deadline = deadline.min(Instant::now() + PATIENCE_FUTURE),
+			TransactionStatus::Ready => deadline = Instant::now() + PATIENCE,
+			TransactionStatus::Usurped(_) => return Outcome::Lost("another transaction took its nonce"),
+			TransactionStatus::Dropped => return Outcome::Lost("the node's pool is full"),
+			TransactionStatus::Invalid => return Outcome::Lost("not valid any more"),
+			TransactionStatus::Broadcast(_)
+			| TransactionStatus::Retracted(_)
+			| TransactionStatus::FinalityTimeout(_)
+			| TransactionStatus::Finalized(_) => {},
+		}
+	}
+}
+
+/// Tries a call again in a while, or gives it up.
+fn again(queue: &mpsc::WeakSender<Attempt>, board: &Arc<Board>, attempt: Attempt, cause: String) {
+	let Attempt { job, made } = attempt;
+	if made >= RETRIES {
+		return refuse(board, &job, &cause);
+	}
+	debug!(id = hex::encode(&job.id), call = job.call.name(), cause, "trying again");
+	let (queue, board) = (queue.clone(), board.clone());
+	tokio::spawn(async move {
+		// 0.25 s, 1 s, 4 s: the next block, the next seconds, and a last one.
+		sleep(Duration::from_millis(250 << (2 * made))).await;
+		// Without a handle left, the enforcer is stopping.
+		let Some(queue) = queue.upgrade() else { return };
+		if let Err(full) = queue.try_send(Attempt { job, made: made + 1 }) {
+			refuse(&board, &full.into_inner().job, &cause);
+		}
+	});
+}
+
+fn refuse(board: &Board, job: &Job, cause: &str) {
+	warn!(at = now_ms(), id = hex::encode(&job.id), call = job.call.name(), cause, "refused");
+	board.update(|status| status.counts.refused += 1);
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn addresses_are_those_of_the_wallets() {
+		let alice = sr25519::Pair::from_string("//Alice", None).unwrap();
+		assert_eq!(address(&alice), "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
+	}
+
+	#[test]
+	fn only_the_doors_own_refusals_are_final() {
+		let refusal = |code, message: &str| is_final(&Refusal { code, message: message.into() });
+		assert!(refusal(1010, "Invalid Transaction: Custom error: 3"));
+		assert!(refusal(1010, "Invalid Transaction: Invalid signing address"));
+		assert!(!refusal(1010, "Invalid Transaction: Transaction is outdated"));
+		assert!(!refusal(1010, "Invalid Transaction: Transaction has a bad signature"));
+		assert!(!refusal(1014, "Priority is too low: (1 vs 1)"));
+		assert!(!refusal(1016, "Immediately Dropped"));
+	}
+
+	#[tokio::test]
+	async fn a_full_queue_refuses_and_counts() {
+		let board = Arc::new(Board::default());
+		let (_links, receiver) = watch::channel(None);
+		let pair = sr25519::Pair::from_seed(&[1; 32]);
+		let (submitter, _task) = Submitter::new(pair, receiver, board.clone());
+		for _ in 0..QUEUE + 2 {
+			submitter.submit(Job { id: [1; 32], call: Call::Withdraw });
+		}
+		assert_eq!(board.snapshot().counts.refused, 2);
+	}
+}

@@ -1,0 +1,55 @@
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+lib := ". scripts/lib.sh"
+
+# Shows this list.
+default:
+	@just --list
+
+# Installs what is missing on this machine.
+setup:
+	./scripts/setup
+
+# Builds every binary.
+build: setup
+	{{ lib }}; build_all
+
+# Runs all tests.
+test *arguments:
+	./scripts/test {{ arguments }}
+
+# Runs the tests that take under five minutes.
+test-fast *arguments:
+	./scripts/test --fast {{ arguments }}
+
+# Everything that CI checks, tests included.
+ci:
+	bash .ci/run
+
+# Lints the workspace; warnings are errors.
+lint: setup
+	{{ lib }}; SKIP_WASM_BUILD=1 RUSTC_WORKSPACE_WRAPPER=$(rustup which clippy-driver) CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ cargo build --release --workspace --all-targets --locked
+
+# Formats all Rust code.
+fmt:
+	cargo fmt --all
+
+# Shows an alert at one gateway drop an attacker's packets on all four.
+demo *arguments:
+	./scripts/demo {{ arguments }}
+
+# Measures the chain's block and finality times. As root.
+bench-finality *arguments: build
+	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench finality {{ arguments }}
+
+# Measures loading and changing the firewall. As root.
+bench-firewall *arguments: setup
+	{{ lib }}; build_all --all-targets; "$CARGO_TARGET_DIR/release/examples/bench-firewall" {{ arguments }}
+
+# Makes the committed raw spec of the `local` chain.
+chain-spec:
+	./scripts/chain-spec
+
+# Measures the pallets' weights on this machine.
+weights *pallets:
+	./scripts/weights {{ pallets }}

@@ -1,0 +1,48 @@
+//! The change log: append, prune, nothing else.
+
+use crate::{ChangeLog, Config, Event, Head, Pallet};
+use frame_support::traits::{Get, Time};
+use ringfence_primitives::{Change, ChangeKind};
+use sp_runtime::{ArithmeticError, DispatchError};
+
+impl<T: Config> Pallet<T> {
+	/// Appends a change and forgets the oldest beyond the retention bound. Returns its number.
+	pub(crate) fn append(kind: ChangeKind) -> Result<u64, DispatchError> {
+		let mut head = Head::<T>::get();
+		let seq = head.seq.checked_add(1).ok_or(ArithmeticError::Overflow)?;
+		let change = Change { seq, at: T::Clock::now(), previous: head.hash, kind };
+		head.seq = seq;
+		head.hash = change.hash();
+		head.oldest = head.oldest.max(1);
+		ChangeLog::<T>::insert(seq, change);
+		if seq.saturating_sub(head.oldest) >= T::LogRetention::get() {
+			ChangeLog::<T>::remove(head.oldest);
+			head.oldest = head.oldest.saturating_add(1);
+		}
+		Head::<T>::put(head);
+		Self::deposit_event(Event::Changed { seq });
+		Ok(seq)
+	}
+
+	/// The log is an unbroken chain from the oldest entry to the head, and no longer than the retention bound.
+	#[cfg(any(feature = "try-runtime", test))]
+	pub(crate) fn try_state_log() -> Result<(), sp_runtime::TryRuntimeError> {
+		use frame_support::ensure;
+		let head = Head::<T>::get();
+		let mut kept = 0u64;
+		let mut previous: Option<Change> = None;
+		for seq in head.oldest.max(1)..=head.seq {
+			let change = ChangeLog::<T>::get(seq).ok_or("an entry of the log is missing")?;
+			ensure!(change.seq == seq, "an entry of the log is misnumbered");
+			if let Some(previous) = previous {
+				ensure!(change.previous == previous.hash(), "the log's chain is broken");
+			}
+			kept = kept.saturating_add(1);
+			previous = Some(change);
+		}
+		ensure!(previous.map_or([0; 32], |last| last.hash()) == head.hash, "the head does not name the newest entry");
+		ensure!(kept <= T::LogRetention::get(), "the log is longer than its bound");
+		ensure!(ChangeLog::<T>::iter_keys().count() as u64 == kept, "the log holds entries that it ought to have forgotten");
+		Ok(())
+	}
+}

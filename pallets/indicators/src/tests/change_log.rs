@@ -1,0 +1,52 @@
+//! The log is an unbroken, bounded chain.
+
+use crate::{mock::*, ChangeLog, Head};
+use codec::{Decode, Encode};
+use ringfence_primitives::*;
+
+#[test]
+fn genesis_begins_the_log_with_the_protected_networks() {
+	on_chain(|| {
+		let head = Head::<Test>::get();
+		assert_eq!((head.seq, head.oldest), (2, 1));
+		let first = ChangeLog::<Test>::get(1).unwrap();
+		assert_eq!(first.previous, [0; 32]);
+		assert_eq!(first.kind, ChangeKind::Protected("10.0.0.0/8".parse().unwrap()));
+	});
+}
+
+#[test]
+fn each_entry_names_the_one_before() {
+	on_chain(|| {
+		activate("198.18.0.1");
+		activate("198.18.0.2");
+		let head = Head::<Test>::get();
+		for seq in 2..=head.seq {
+			let (entry, before) = (ChangeLog::<Test>::get(seq).unwrap(), ChangeLog::<Test>::get(seq - 1).unwrap());
+			assert_eq!(entry.previous, before.hash());
+			assert_eq!(Change::decode(&mut &entry.encode()[..]).unwrap(), entry);
+		}
+		assert_eq!(ChangeLog::<Test>::get(head.seq).unwrap().hash(), head.hash);
+	});
+}
+
+#[test]
+fn the_log_forgets_beyond_its_bound() {
+	on_chain(|| {
+		for host in 0..12 {
+			activate(&format!("198.18.0.{host}"));
+		}
+		let head = Head::<Test>::get();
+		assert_eq!((head.seq, head.oldest), (14, 7));
+		assert!(!ChangeLog::<Test>::contains_key(6));
+		assert!(ChangeLog::<Test>::contains_key(7));
+	});
+}
+
+#[test]
+fn enforcers_find_the_log_where_the_contract_says() {
+	on_chain(|| {
+		assert_eq!(Head::<Test>::hashed_key(), keys::log_head());
+		assert_eq!(ChangeLog::<Test>::hashed_key_for(7), keys::change(7));
+	});
+}

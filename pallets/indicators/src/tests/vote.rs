@@ -1,0 +1,149 @@
+//! Quorum, veto, change of mind, revocation.
+
+use crate::{mock::*, Error, Event, Records, Status};
+use frame_support::{assert_noop, assert_ok};
+use ringfence_primitives::*;
+
+type E = Error<Test>;
+
+fn status(id: IndicatorId) -> Option<Status> {
+	Records::<Test>::get(id).map(|record| record.status)
+}
+
+fn propose(who: u64, text: &str) -> IndicatorId {
+	assert_ok!(Indicators::report(origin(who), indicator(text), terms()));
+	indicator(text).id()
+}
+
+#[test]
+fn more_than_half_of_the_isps_activate() {
+	on_chain(|| {
+		let id = propose(1, "198.18.0.1");
+		assert_ok!(Indicators::vote(origin(2), id, Vote::Approve));
+		assert_eq!(status(id), Some(Status::Proposed), "two of four are not more than half");
+		assert_ok!(Indicators::vote(origin(3), id, Vote::Sighting));
+		assert_eq!(status(id), Some(Status::Active { since: START }));
+		let ChangeKind::Activated(decision) = newest() else { panic!("{:?}", newest()) };
+		assert_eq!(decision.indicator, indicator("198.18.0.1"));
+		assert_eq!(decision.expires_at, START + HOUR);
+		let seq = crate::Head::<Test>::get().seq;
+		System::assert_has_event(Event::Changed { seq }.into());
+		System::assert_last_event(Event::Activated { id, seq }.into());
+	});
+}
+
+#[test]
+fn wherever_there_are_two_isps_the_reporters_own_cannot_promote_alone() {
+	on_chain(|| {
+		Isps::set(&vec![1, 2]);
+		let id = propose(1, "198.18.0.1");
+		assert_eq!(status(id), Some(Status::Proposed));
+		assert_ok!(Indicators::vote(origin(2), id, Vote::Approve));
+		assert!(matches!(status(id), Some(Status::Active { .. })));
+	});
+}
+
+#[test]
+fn wide_networks_need_two_thirds() {
+	on_chain(|| {
+		Isps::set(&(1..=9).collect::<Vec<u64>>());
+		let (narrow, wide) = (propose(1, "198.18.1.0/24"), propose(1, "198.18.2.0/23"));
+		for isp in 2..=5 {
+			assert_ok!(Indicators::vote(origin(isp), narrow, Vote::Approve));
+			assert_ok!(Indicators::vote(origin(isp), wide, Vote::Approve));
+		}
+		assert!(matches!(status(narrow), Some(Status::Active { .. })), "five of nine");
+		assert_eq!(status(wide), Some(Status::Proposed));
+		assert_ok!(Indicators::vote(origin(6), wide, Vote::Approve));
+		assert!(matches!(status(wide), Some(Status::Active { .. })), "six of nine");
+	});
+}
+
+#[test]
+fn one_third_of_rejections_stops_a_proposal_for_its_time() {
+	on_chain(|| {
+		let id = propose(1, "198.18.0.1");
+		assert_ok!(Indicators::vote(origin(2), id, Vote::Reject));
+		assert_eq!(status(id), Some(Status::Proposed), "one of four is less than a third");
+		assert_ok!(Indicators::vote(origin(3), id, Vote::Reject));
+		System::assert_last_event(Event::Rejected { id }.into());
+		assert_eq!(status(id), Some(Status::Rejected));
+		assert_noop!(Indicators::vote(origin(4), id, Vote::Approve), E::AlreadyRejected);
+		assert_noop!(Indicators::report(origin(1), indicator("198.18.0.1"), terms()), E::AlreadyRejected);
+		assert_noop!(Indicators::withdraw(origin(1), id), E::AlreadyRejected);
+		pass(HOUR + 20_000);
+		assert_eq!(status(id), None);
+		propose(1, "198.18.0.1");
+	});
+}
+
+#[test]
+fn only_active_isps_vote_and_only_once_the_same() {
+	on_chain(|| {
+		let id = propose(1, "198.18.0.1");
+		for who in [77, 201, RESEARCHER] {
+			assert_noop!(Indicators::vote(origin(who), id, Vote::Approve), E::NotIsp);
+		}
+		assert_noop!(Indicators::vote(origin(1), id, Vote::Approve), E::AlreadyVoted);
+		assert_ok!(Indicators::vote(origin(2), id, Vote::Reject));
+		assert_noop!(Indicators::vote(origin(2), id, Vote::Reject), E::AlreadyVoted);
+		assert_noop!(Indicators::vote(origin(2), [9; 32], Vote::Approve), E::NotFound);
+	});
+}
+
+#[test]
+fn an_isp_may_change_its_mind() {
+	on_chain(|| {
+		let id = propose(1, "198.18.0.1");
+		assert_ok!(Indicators::vote(origin(2), id, Vote::Reject));
+		assert_ok!(Indicators::vote(origin(2), id, Vote::Approve));
+		assert_ok!(Indicators::vote(origin(3), id, Vote::Approve));
+		assert!(matches!(status(id), Some(Status::Active { .. })));
+		assert_eq!(Records::<Test>::get(id).unwrap().votes.len(), 3);
+	});
+}
+
+#[test]
+fn votes_of_isps_that_left_count_no_more() {
+	on_chain(|| {
+		let id = propose(1, "198.18.0.1");
+		assert_ok!(Indicators::vote(origin(2), id, Vote::Approve));
+		Isps::set(&vec![1, 3, 4]);
+		assert_ok!(Indicators::vote(origin(3), id, Vote::Approve));
+		assert!(matches!(status(id), Some(Status::Active { .. })), "two of three");
+
+		let other = propose(1, "198.18.0.2");
+		Isps::set(&vec![2, 3, 4]);
+		assert_ok!(Indicators::vote(origin(2), other, Vote::Approve));
+		assert_eq!(status(other), Some(Status::Proposed), "the reporter left: one of three");
+	});
+}
+
+#[test]
+fn a_majority_of_rejections_revokes_what_is_active() {
+	on_chain(|| {
+		let id = activate("198.18.0.1");
+		assert_ok!(Indicators::vote(origin(2), id, Vote::Reject));
+		assert_ok!(Indicators::vote(origin(4), id, Vote::Reject));
+		assert!(matches!(status(id), Some(Status::Active { .. })));
+		assert_ok!(Indicators::vote(origin(3), id, Vote::Reject));
+		assert_eq!(status(id), None);
+		assert_eq!(newest(), ChangeKind::Revoked(indicator("198.18.0.1")));
+	});
+}
+
+#[test]
+fn what_awaits_a_vote_is_listed_page_by_page() {
+	on_chain(|| {
+		let mut ids: Vec<IndicatorId> = (1..=5).map(|host| propose(201, &format!("198.18.0.{host}"))).collect();
+		ids.sort();
+		assert_ok!(Indicators::vote(origin(3), ids[2], Vote::Approve));
+		let names = |isp, after, limit| -> Vec<IndicatorId> {
+			Indicators::pending(&isp, after, limit).into_iter().map(|(id, _)| id).collect()
+		};
+		assert_eq!(names(2, None, 3), ids[..3]);
+		assert_eq!(names(2, Some(ids[2]), 3), ids[3..]);
+		assert_eq!(names(3, None, 9), [&ids[..2], &ids[3..]].concat());
+		assert!(names(2, Some(ids[4]), 3).is_empty());
+	});
+}

@@ -1,0 +1,74 @@
+//! Blocks, time, and which calls there are.
+
+use crate::{
+	AccountId, Aura, Block, BlockNumber, Hash, Nonce, PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin,
+	RuntimeTask, SLOT_MILLIS, VERSION,
+};
+use frame_support::{
+	derive_impl, parameter_types,
+	traits::{ConstU32, ConstU64, Contains},
+	weights::{
+		constants::{ParityDbWeight, WEIGHT_REF_TIME_PER_MILLIS},
+		Weight,
+	},
+};
+use frame_system::limits::{BlockLength, BlockWeights};
+use sp_runtime::{traits::AccountIdLookup, Perbill};
+use sp_version::RuntimeVersion;
+
+/// Members' transactions may take three quarters of a block; the rest is for what the chain does by itself.
+const NORMAL: Perbill = Perbill::from_percent(75);
+
+/// Bytes of one block.
+const MAX_BLOCK_BYTES: u32 = 2 * 1024 * 1024;
+
+parameter_types! {
+	pub const Version: RuntimeVersion = VERSION;
+	/// Blocks whose hashes are kept: the longest a transaction can live.
+	pub const BlockHashCount: BlockNumber = 2_400;
+	/// A block may take 40 % of its slot to execute, so that four validators that share two cores still keep the pace.
+	pub Weights: BlockWeights = BlockWeights::with_sensible_defaults(
+		Weight::from_parts(WEIGHT_REF_TIME_PER_MILLIS.saturating_mul(SLOT_MILLIS * 2 / 5), u64::MAX),
+		NORMAL,
+	);
+	pub Length: BlockLength = BlockLength::builder()
+		.max_length(MAX_BLOCK_BYTES)
+		.modify_max_length_for_class(frame_support::dispatch::DispatchClass::Normal, |max| *max = NORMAL * MAX_BLOCK_BYTES)
+		.build();
+}
+
+/// Calls that a transaction may make: whatever is not listed does not exist for members.
+pub struct Calls;
+
+impl Contains<RuntimeCall> for Calls {
+	fn contains(call: &RuntimeCall) -> bool {
+		matches!(
+			call,
+			RuntimeCall::Tiers(_) | RuntimeCall::Indicators(_) | RuntimeCall::Session(_) | RuntimeCall::Timestamp(_)
+		)
+	}
+}
+
+#[derive_impl(frame_system::config_preludes::SolochainDefaultConfig)]
+impl frame_system::Config for Runtime {
+	type BaseCallFilter = Calls;
+	type Block = Block;
+	type BlockWeights = Weights;
+	type BlockLength = Length;
+	type AccountId = AccountId;
+	type AccountData = ();
+	type Nonce = Nonce;
+	type Hash = Hash;
+	type Lookup = AccountIdLookup<AccountId, ()>;
+	type BlockHashCount = BlockHashCount;
+	type DbWeight = ParityDbWeight;
+	type Version = Version;
+	type MaxConsumers = ConstU32<16>;
+}
+
+impl pallet_timestamp::Config for Runtime {
+	type Moment = u64;
+	type OnTimestampSet = Aura;
+	type MinimumPeriod = ConstU64<{ SLOT_MILLIS / 2 }>;
+	type WeightInfo = ();
+}

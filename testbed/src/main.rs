@@ -1,0 +1,57 @@
+//! `ringfence-testbed`: the demo, a local network, and figures.
+
+use clap::{Parser, Subcommand};
+use ringfence_testbed::{bench, demo, interruptible, localnet, Error};
+use std::process::ExitCode;
+
+/// Ringfence on one machine, in network namespaces. Needs root.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+	#[command(subcommand)]
+	command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+	/// One alert at one home, and the attacker's packets are dropped at four
+	Demo(demo::Settings),
+	/// Validators to develop against, until Ctrl-C
+	Localnet {
+		/// How many; three or more of the four make blocks final
+		#[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
+		validators: u8,
+	},
+	/// Measure
+	#[command(subcommand)]
+	Bench(Bench),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+	/// How far finality lags behind, and what four validators cost
+	Finality(bench::Settings),
+}
+
+// One thread: processes that it starts are bound to its life, and it lives to the end.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+	let work = async {
+		match Cli::parse().command {
+			Command::Demo(settings) => demo::run(&settings).await,
+			Command::Localnet { validators } => localnet::run(validators.into()).await,
+			Command::Bench(Bench::Finality(settings)) => bench::finality(&settings).await,
+		}
+	};
+	match interruptible(work).await {
+		Ok(()) => ExitCode::SUCCESS,
+		Err(Error::Interrupted) => {
+			eprintln!("\nstopped; everything is cleaned up");
+			ExitCode::from(130)
+		}
+		Err(error) => {
+			eprintln!("ringfence-testbed: {error}");
+			ExitCode::FAILURE
+		}
+	}
+}
