@@ -7,9 +7,10 @@
 //!
 //! **An alert is a claim about an address, and addresses can be forged.** One UDP or ICMP packet, or one bare SYN, raises
 //! an alert against whatever source it carries, so a member that reported such alerts at face value could be used to
-//! have an innocent peer blocked everywhere. [`Finding::spoofable`] is false only where the address answered: TCP on
-//! which Suricata counted packets in both directions, which takes a handshake. [`crate::core::report`] reports the others
-//! at a lower confidence, so that a vetting policy leaves them to a person.
+//! have an innocent peer blocked everywhere. [`Finding::spoofable`] is false only where the address answered, which takes
+//! a TCP handshake: Suricata counted packets in both directions or, in a record without counts, had read an application's
+//! transaction from the stream. [`crate::core::report`] reports the others at a lower confidence, so that a vetting policy
+//! leaves them to a person.
 
 use super::report::Finding;
 use ringfence_primitives::{Address, Digest, Indicator, Network, Note, Severity, ThreatClass};
@@ -51,7 +52,7 @@ pub struct Alert {
 	pub destination_port: Option<u16>,
 	/// `TCP`, `UDP`, `ICMP`, …
 	pub protocol: String,
-	/// Whether Suricata counted packets in both directions of the flow.
+	/// Whether both sides of the flow were heard.
 	pub answered: bool,
 	/// The number of the signature.
 	pub signature_id: u64,
@@ -81,6 +82,7 @@ struct RawEvent {
 	dest_port: Option<u16>,
 	proto: String,
 	flow: Option<RawFlow>,
+	tx_id: Option<u64>,
 	alert: RawAlert,
 }
 
@@ -115,9 +117,7 @@ pub fn parse(line: &[u8]) -> Result<Option<Alert>, EveError> {
 		return Ok(None);
 	}
 	let event: RawEvent = serde_json::from_str(text)?;
-	let address = |field, text: &str| {
-		text.parse::<IpAddr>().map(Address::from).map_err(|_| EveError::Address(field))
-	};
+	let address = |field, text: &str| text.parse::<IpAddr>().map(Address::from).map_err(|_| EveError::Address(field));
 	Ok(Some(Alert {
 		source: address("src_ip", &event.src_ip)?,
 		destination: address("dest_ip", &event.dest_ip)?,
@@ -125,7 +125,10 @@ pub fn parse(line: &[u8]) -> Result<Option<Alert>, EveError> {
 		source_port: event.src_port,
 		destination_port: event.dest_port,
 		protocol: event.proto,
-		answered: event.flow.is_some_and(|flow| flow.pkts_toserver > 0 && flow.pkts_toclient > 0),
+		answered: match event.flow {
+			Some(flow) => flow.pkts_toserver > 0 && flow.pkts_toclient > 0,
+			None => event.tx_id.is_some(),
+		},
 		signature_id: event.alert.signature_id,
 		signature: event.alert.signature,
 		category: event.alert.category,

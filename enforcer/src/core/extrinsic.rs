@@ -58,11 +58,8 @@ pub fn sign(pair: &sr25519::Pair, call: &[u8], nonce: u32, anchor: &Anchor) -> V
 	let extra = (mortal_era(ERA_PERIOD, anchor.birth.number.into()), Compact(nonce)).encode();
 	let implicit = (anchor.spec_version, anchor.transaction_version, anchor.genesis, anchor.birth.hash).encode();
 	let payload = [call, &extra, &implicit].concat();
-	let signature = if payload.len() > MAX_SIGNED_PLAIN {
-		pair.sign(&super::blake2_256(&payload))
-	} else {
-		pair.sign(&payload)
-	};
+	let signature =
+		if payload.len() > MAX_SIGNED_PLAIN { pair.sign(&super::blake2_256(&payload)) } else { pair.sign(&payload) };
 	let mut body = vec![SIGNED_V4, ADDRESS_ID];
 	body.extend_from_slice(&pair.public().0);
 	body.push(SIGNATURE_SR25519);

@@ -144,7 +144,7 @@ impl Frame {
 		}
 		let bytes = |field, text: &String| hex::decode(text).map_err(|e| FrameError::Hex(field, e));
 		let mut changes = Vec::<Change>::with_capacity(raw.changes.len());
-		let mut hash = None;
+		let mut hash: Option<Digest> = None;
 		for (index, text) in raw.changes.iter().enumerate() {
 			let expected = raw.from.saturating_add(index as u64);
 			let encoded = bytes("changes", text)?;

@@ -5,7 +5,8 @@
 //! under a rate ([`Bucket`]), and the memory for both is bounded.
 
 use ringfence_primitives::{
-	Action, Confidence, Digest, Direction, Indicator, IndicatorId, Lifetime, Millis, Note, Severity, Terms, ThreatClass, Tlp,
+	Action, Confidence, Digest, Direction, Indicator, IndicatorId, Lifetime, Millis, Note, Severity, Terms,
+	ThreatClass, Tlp,
 };
 use std::collections::{HashMap, VecDeque};
 

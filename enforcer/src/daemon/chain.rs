@@ -175,8 +175,9 @@ impl Connection {
 		let text: String = client.request("chain_getBlockHash", rpc_params![0]).await?;
 		let genesis = hex::digest(&text).map_err(|e| ChainError::Hash("chain_getBlockHash", e))?;
 		match expected {
-			Some(expected) if expected != genesis =>
-				Err(ChainError::WrongChain { expected: hex::encode(&expected), found: text }),
+			Some(expected) if expected != genesis => {
+				Err(ChainError::WrongChain { expected: hex::encode(&expected), found: text })
+			},
 			_ => Ok(Self { endpoint: endpoint.into(), genesis, client }),
 		}
 	}

@@ -87,7 +87,7 @@ enum LogFormat {
 /// What a command failed on.
 #[derive(Debug, thiserror::Error)]
 enum CliError {
-	#[error("{}: {source}", path.display())]
+	#[error("{}: {source}", .path.display())]
 	Config { path: PathBuf, source: ConfigError },
 	#[error("{}", .0.join("\n"))]
 	Environment(Vec<String>),

@@ -15,7 +15,7 @@ const MAX_LEN: u64 = 4_096;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
 	/// The file could not be read.
-	#[error("{}: {source}", path.display())]
+	#[error("{}: {source}", .path.display())]
 	Io {
 		/// The file.
 		path: PathBuf,
@@ -26,7 +26,7 @@ pub enum KeyError {
 	#[error("{}: not a regular file", .0.display())]
 	NotAFile(PathBuf),
 	/// Somebody else may read or write it.
-	#[error("{}: mode {mode:04o}, must be 0600 or 0400", path.display())]
+	#[error("{}: mode {mode:04o}, must be 0600 or 0400", .path.display())]
 	Mode {
 		/// The file.
 		path: PathBuf,
@@ -34,7 +34,7 @@ pub enum KeyError {
 		mode: u32,
 	},
 	/// It belongs to somebody else.
-	#[error("{}: belongs to user {owner}, must belong to user {expected}", path.display())]
+	#[error("{}: belongs to user {owner}, must belong to user {expected}", .path.display())]
 	Owner {
 		/// The file.
 		path: PathBuf,

@@ -26,7 +26,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
 	/// A file or directory in it.
-	#[error("{}: {source}", path.display())]
+	#[error("{}: {source}", .path.display())]
 	Io {
 		/// The file.
 		path: PathBuf,

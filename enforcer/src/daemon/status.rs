@@ -23,6 +23,7 @@ const STALE: Millis = 30_000;
 
 /// What has happened since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Counts {
 	/// Lines of the sensor's log that were not understood.
 	pub skipped: u64,
@@ -52,6 +53,7 @@ pub struct Counts {
 
 /// The newest block that the node says is final.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Finalized {
 	/// Its number.
 	pub number: u32,
@@ -99,8 +101,9 @@ impl Status {
 		match (&self.endpoint, self.finalized) {
 			(None, _) => Some("not connected to any node"),
 			(_, None) => Some("no finalized block was seen yet"),
-			(_, Some(finalized)) if now.saturating_sub(finalized.seen_at) > limit =>
-				Some("the chain, or the node, stands still"),
+			(_, Some(finalized)) if now.saturating_sub(finalized.seen_at) > limit => {
+				Some("the chain, or the node, stands still")
+			},
 			_ => None,
 		}
 	}
@@ -219,7 +222,7 @@ pub fn write(status: &Status, path: &Path) {
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
 	/// The file could not be read.
-	#[error("{}: {source}", path.display())]
+	#[error("{}: {source}", .path.display())]
 	Read {
 		/// The file.
 		path: PathBuf,
@@ -227,7 +230,7 @@ pub enum StatusError {
 		source: io::Error,
 	},
 	/// It is no snapshot of this version.
-	#[error("{}: {source}", path.display())]
+	#[error("{}: {source}", .path.display())]
 	Syntax {
 		/// The file.
 		path: PathBuf,

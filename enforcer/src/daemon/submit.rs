@@ -180,8 +180,9 @@ async fn serve(
 			Err(error) => {
 				account.nonce = None;
 				match error {
-					ChainError::Refused(refusal) if is_final(&refusal) =>
-						refuse(&board, &attempt.job, &refusal.to_string()),
+					ChainError::Refused(refusal) if is_final(&refusal) => {
+						refuse(&board, &attempt.job, &refusal.to_string())
+					},
 					error => again(&queue, &board, attempt, error.to_string()),
 				}
 			},
@@ -205,7 +206,7 @@ impl Account {
 	}
 }
 
-/// Whether trying again is pointless: the account is no member, or its quota is spent.
+/// Whether trying again is pointless: the runtime does not let this account make this call.
 fn is_final(refusal: &Refusal) -> bool {
 	/// The node's code for transactions that are invalid.
 	const INVALID: i32 = 1010;

@@ -24,7 +24,7 @@ const BUFFER: usize = 64 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum TailError {
 	/// The file or its directory.
-	#[error("{}: {source}", path.display())]
+	#[error("{}: {source}", .path.display())]
 	Io {
 		/// Which.
 		path: PathBuf,
@@ -154,8 +154,9 @@ impl Tail {
 		let Some(current) = &self.file else { return self.open_file() };
 		match std::fs::metadata(&self.path) {
 			Ok(metadata) if identity(&metadata) != current.identity && metadata.len() > 0 => self.open_file(),
-			Err(source) if source.kind() != io::ErrorKind::NotFound =>
-				Err(TailError::Io { path: self.path.clone(), source }),
+			Err(source) if source.kind() != io::ErrorKind::NotFound => {
+				Err(TailError::Io { path: self.path.clone(), source })
+			},
 			_ => Ok(None),
 		}
 	}

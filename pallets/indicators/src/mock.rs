@@ -110,7 +110,8 @@ pub fn on_chain(test: impl FnOnce()) {
 	.unwrap();
 	let mut chain = sp_io::TestExternalities::new(storage);
 	chain.execute_with(|| {
-		System::set_block_number(1);
+		// The first block that begins with a clock.
+		pass(0);
 		test();
 		Indicators::do_try_state().unwrap();
 	});
@@ -126,6 +127,13 @@ pub fn pass(millis: u64) {
 	Now::set(&(Now::get() + millis));
 	System::set_block_number(System::block_number() + 1);
 	Indicators::on_initialize(System::block_number());
+}
+
+/// Lets time pass in blocks of ten seconds.
+pub fn live(millis: u64) {
+	for _ in 0..millis / 10_000 {
+		pass(10_000);
+	}
 }
 
 pub fn indicator(text: &str) -> Indicator {

@@ -9,7 +9,7 @@ fn a_proposal_that_nobody_carries_lapses() {
 	on_chain(|| {
 		let bad = indicator("198.18.0.1");
 		assert_ok!(Indicators::report(origin(1), bad.clone(), terms()));
-		pass(HOUR);
+		live(HOUR);
 		assert!(Records::<Test>::contains_key(bad.id()), "not before its time is over");
 		pass(10_000);
 		System::assert_last_event(Event::Lapsed { id: bad.id() }.into());
@@ -20,9 +20,8 @@ fn a_proposal_that_nobody_carries_lapses() {
 #[test]
 fn an_active_indicator_expires() {
 	on_chain(|| {
-		pass(0);
 		let id = activate("198.18.0.1");
-		pass(HOUR + 10_000);
+		live(HOUR + 10_000);
 		assert_eq!(newest(), ChangeKind::Expired(indicator("198.18.0.1")));
 		let seq = crate::Head::<Test>::get().seq;
 		System::assert_last_event(Event::Expired { id, seq }.into());
@@ -35,8 +34,9 @@ fn a_block_ends_no_more_than_its_bound_and_the_next_goes_on() {
 		for host in 0..8 {
 			activate(&format!("198.18.0.{host}"));
 		}
+		live(HOUR);
 		for left in [5, 2, 0, 0] {
-			pass(HOUR + 10_000);
+			pass(10_000);
 			assert_eq!(Records::<Test>::count(), left);
 			assert_eq!(Endings::<Test>::iter().count() as u32, left);
 		}
@@ -46,7 +46,6 @@ fn a_block_ends_no_more_than_its_bound_and_the_next_goes_on() {
 #[test]
 fn a_chain_that_stood_still_catches_up() {
 	on_chain(|| {
-		pass(0);
 		activate("198.18.0.1");
 		pass(24 * HOUR);
 		let mut blocks = 1;

@@ -72,7 +72,7 @@ fn an_isps_report_extends_an_active_indicator_but_never_beyond_the_lifetime_vote
 		let id = activate("198.18.0.1");
 		let bad = indicator("198.18.0.1");
 		assert_noop!(Indicators::report(origin(2), bad.clone(), terms()), E::AlreadyActive);
-		pass(HOUR / 2);
+		live(HOUR / 2);
 		assert_noop!(Indicators::report(origin(201), bad.clone(), terms()), E::AlreadyActive);
 		assert_noop!(Indicators::report(origin(2), bad.clone(), lasting(60)), E::AlreadyActive);
 		assert_ok!(Indicators::report(origin(2), bad.clone(), lasting(2_592_000)));
@@ -80,7 +80,7 @@ fn an_isps_report_extends_an_active_indicator_but_never_beyond_the_lifetime_vote
 		assert_eq!(Records::<Test>::get(id).unwrap().ends_at, ends_at);
 		let ChangeKind::Extended(decision) = newest() else { panic!("{:?}", newest()) };
 		assert_eq!(decision.expires_at, ends_at);
-		pass(HOUR / 2 + 20_000);
+		live(HOUR / 2 + 20_000);
 		assert!(Records::<Test>::contains_key(id), "it outlives its first end");
 	});
 }

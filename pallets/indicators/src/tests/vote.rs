@@ -71,7 +71,7 @@ fn one_third_of_rejections_stops_a_proposal_for_its_time() {
 		assert_noop!(Indicators::vote(origin(4), id, Vote::Approve), E::AlreadyRejected);
 		assert_noop!(Indicators::report(origin(1), indicator("198.18.0.1"), terms()), E::AlreadyRejected);
 		assert_noop!(Indicators::withdraw(origin(1), id), E::AlreadyRejected);
-		pass(HOUR + 20_000);
+		live(HOUR + 20_000);
 		assert_eq!(status(id), None);
 		propose(1, "198.18.0.1");
 	});

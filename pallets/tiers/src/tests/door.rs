@@ -109,10 +109,7 @@ fn immortal_transactions_stay_out() {
 		};
 		assert_eq!(knock(Era::Immortal), Err(Refusal::Immortal.into()));
 		System::set_block_number(17);
-		frame_system::BlockHash::<Test>::insert(16, Default::default());
+		frame_system::BlockHash::<Test>::insert(16, <Test as frame_system::Config>::Hash::default());
 		assert!(knock(Era::mortal(64, 16)).unwrap() <= 64);
 	});
 }
-
-fn Default::default() -> <Test as frame_system::Config>::Hash {
-	Default::default()

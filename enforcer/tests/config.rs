@@ -1,0 +1,163 @@
+//! The configuration file: the sample that ships, and every way to get one wrong.
+
+use ringfence_enforcer::daemon::config::{Config, ConfigError};
+use ringfence_primitives::{Action, Direction, Network, Severity, Tlp};
+
+const SAMPLE: &str = include_str!("../ringfence.toml");
+
+/// The least that a configuration needs.
+const MINIMAL: &str = "state-dir = \"/s\"\n[chain]\nendpoints = [\"ws://h:1\"]\n";
+
+fn network(text: &str) -> Network {
+	text.parse().unwrap()
+}
+
+fn sample_with(from: &str, to: &str) -> Result<Config, ConfigError> {
+	assert!(SAMPLE.contains(from), "the sample has no {from}");
+	Config::parse(&SAMPLE.replacen(from, to, 1))
+}
+
+/// The message for the sample with `from` replaced by `to`.
+fn refusal(from: &str, to: &str) -> String {
+	match sample_with(from, to) {
+		Ok(_) => panic!("{to} was accepted"),
+		Err(error) => error.to_string(),
+	}
+}
+
+#[test]
+fn the_sample_is_what_it_says() {
+	let config = Config::parse(SAMPLE).unwrap();
+	assert_eq!(config.state_dir.to_str(), Some("/var/lib/ringfence"));
+	assert_eq!(config.endpoints, ["ws://127.0.0.1:9944"]);
+	assert_eq!(config.genesis, None);
+	assert_eq!(config.key_file.unwrap().to_str(), Some("/etc/ringfence/key"));
+	assert!(config.enforce);
+	assert_eq!(config.protected, [network("192.0.2.0/24")]);
+	assert_eq!(config.allow, [network("198.51.100.7")]);
+	let eve = config.eve.unwrap();
+	assert_eq!(eve.path.to_str(), Some("/var/log/suricata/eve.json"));
+	assert_eq!(eve.judge.home, [network("203.0.113.0/24")]);
+	assert_eq!(eve.judge.exempt.len(), 2, "what is never blocked here is never reported");
+	assert_eq!(eve.judge.max_severity, 2);
+	let vetting = config.vetting.unwrap();
+	assert_eq!((vetting.widest_v4, vetting.widest_v6, vetting.reject_overlap), (24, 48, true));
+	assert_eq!((vetting.approve_min_confidence.get(), vetting.approve_min_severity), (50, Severity::Low));
+}
+
+#[test]
+fn the_sample_shows_the_defaults() {
+	let sample = Config::parse(SAMPLE).unwrap();
+	let minimal = Config::parse(MINIMAL).unwrap();
+	assert_eq!(minimal.reporting, sample.reporting);
+	assert_eq!((minimal.reporting.lifetime.get(), minimal.reporting.repeat_after), (86_400, 600_000));
+	assert_eq!((minimal.reporting.tlp, minimal.reporting.direction), (Tlp::Green, Direction::Both));
+	assert!(minimal.enforce && minimal.protected.is_empty() && minimal.allow.is_empty());
+	assert!(minimal.key_file.is_none() && minimal.eve.is_none() && minimal.vetting.is_none());
+	let member = format!(
+		"{MINIMAL}[account]\nkey-file = \"/k\"\n[vetting]\n[eve]\npath = \"/e\"\nhome = [\"203.0.113.0/24\"]\n"
+	);
+	let member = Config::parse(&member).unwrap();
+	assert_eq!(member.vetting, sample.vetting);
+	assert_eq!(member.eve.unwrap().judge.max_severity, 2);
+}
+
+#[test]
+fn values_are_read_as_they_are_meant() {
+	let genesis = format!("genesis = \"0x{}\"", "ab".repeat(32));
+	let config =
+		sample_with("#genesis = \"0x0000000000000000000000000000000000000000000000000000000000000000\"", &genesis);
+	assert_eq!(config.unwrap().genesis, Some([0xab; 32]));
+	let config = sample_with("action = \"drop\"", "action = { rate-limit = 100 }").unwrap();
+	assert!(matches!(config.reporting.action, Action::RateLimit(rate) if rate.get() == 100));
+	let config = sample_with("action = \"drop\"", "action = \"watch\"").unwrap();
+	assert_eq!(config.reporting.action, Action::Watch);
+	assert!(!sample_with("enforce = true", "enforce = false").unwrap().enforce);
+	assert_eq!(sample_with("\"ws://127.0.0.1:9944\"", "\"wss://a\", \"ws://b:1\"").unwrap().endpoints.len(), 2);
+}
+
+#[test]
+fn unknown_keys_are_refused_by_name() {
+	for table in ["[chain]", "[account]", "[firewall]", "[policy]", "[eve]", "[reporting]", "[vetting]"] {
+		let message = refusal(&format!("{table}\n"), &format!("{table}\nsurprise = 1\n"));
+		assert!(message.contains("unknown field") && message.contains("surprise"), "{table}: {message}");
+	}
+	let message = refusal("state-dir", "surprise = 1\nstate-dir");
+	assert!(message.contains("unknown field") && message.contains("surprise"), "{message}");
+}
+
+#[test]
+fn missing_keys_are_refused_by_name() {
+	for (text, key) in [
+		("[chain]\nendpoints = [\"ws://h:1\"]\n".to_owned(), "state-dir"),
+		("state-dir = \"/s\"\n".to_owned(), "chain"),
+		("state-dir = \"/s\"\n[chain]\n".to_owned(), "endpoints"),
+		(format!("{MINIMAL}[account]\n"), "key-file"),
+		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[eve]\nhome = []\n"), "path"),
+		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[eve]\npath = \"/e\"\n"), "home"),
+	] {
+		let message = Config::parse(&text).unwrap_err().to_string();
+		assert!(message.contains(&format!("missing field `{key}`")), "{key}: {message}");
+	}
+}
+
+#[test]
+fn values_that_make_no_sense_are_refused_by_key() {
+	for (from, to, key) in [
+		("state-dir = \"/var/lib/ringfence\"", "state-dir = \"\"", "state-dir"),
+		("[\"ws://127.0.0.1:9944\"]", "[]", "chain.endpoints"),
+		("ws://127.0.0.1:9944", "http://127.0.0.1:9944", "chain.endpoints"),
+		("ws://127.0.0.1:9944", "ws://", "chain.endpoints"),
+		("ws://127.0.0.1:9944", "ws://a b", "chain.endpoints"),
+		("#genesis = \"0x00", "genesis = \"0x", "chain.genesis"),
+		("#genesis = \"0x", "genesis = \"", "chain.genesis"),
+		("home = [\"203.0.113.0/24\"]", "home = []", "eve.home"),
+		("max-severity = 2", "max-severity = 0", "eve.max-severity"),
+		("path = \"/var/log/suricata/eve.json\"", "path = \"/\"", "eve.path"),
+		("lifetime = \"24h\"", "lifetime = \"59s\"", "reporting.lifetime"),
+		("lifetime = \"24h\"", "lifetime = \"31days\"", "reporting.lifetime"),
+		("lifetime = \"24h\"", "lifetime = \"60s 1ms\"", "reporting.lifetime"),
+		("per-minute = 30", "per-minute = 0", "reporting.per-minute"),
+		("per-minute = 30", "per-minute = 10001", "reporting.per-minute"),
+		("repeat-after = \"10m\"", "repeat-after = \"999ms\"", "reporting.repeat-after"),
+		("repeat-after = \"10m\"", "repeat-after = \"31days\"", "reporting.repeat-after"),
+		("\nconfidence = 80", "\nconfidence = 101", "reporting.confidence"),
+		("spoofable-confidence = 30", "spoofable-confidence = 101", "reporting.spoofable-confidence"),
+		("action = \"drop\"", "action = { rate-limit = 0 }", "reporting.action"),
+		("approve-min-confidence = 50", "approve-min-confidence = 101", "vetting.approve-min-confidence"),
+		("widest-v4 = 24", "widest-v4 = 33", "vetting.widest-v4"),
+		("widest-v6 = 48", "widest-v6 = 129", "vetting.widest-v6"),
+		("[account]", "[eve.unused]", "unused"),
+	] {
+		let message = refusal(from, to);
+		assert!(message.contains(key), "{to}: {message}");
+	}
+}
+
+#[test]
+fn values_of_the_wrong_kind_are_refused_with_their_line() {
+	for (from, to) in [
+		("\"192.0.2.0/24\"", "\"192.0.2.1/24\""),
+		("\"198.51.100.7\"", "\"example.net\""),
+		("\"203.0.113.0/24\"", "\"203.0.113.0/33\""),
+		("max-severity = 2", "max-severity = 256"),
+		("lifetime = \"24h\"", "lifetime = 24"),
+		("lifetime = \"24h\"", "lifetime = \"soon\""),
+		("tlp = \"green\"", "tlp = \"red\""),
+		("action = \"drop\"", "action = \"explode\""),
+		("direction = \"both\"", "direction = \"sideways\""),
+		("approve-min-severity = \"low\"", "approve-min-severity = \"dire\""),
+		("enforce = true", "enforce = \"yes\""),
+	] {
+		let message = refusal(from, to);
+		assert!(message.contains(to), "{to}: {message}");
+	}
+}
+
+#[test]
+fn what_signs_needs_an_account() {
+	let eve = format!("{MINIMAL}[eve]\npath = \"/e\"\nhome = [\"203.0.113.0/24\"]\n");
+	assert!(Config::parse(&eve).unwrap_err().to_string().starts_with("eve: "));
+	let vetting = format!("{MINIMAL}[vetting]\n");
+	assert!(Config::parse(&vetting).unwrap_err().to_string().starts_with("vetting: "));
+}
