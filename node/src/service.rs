@@ -1,6 +1,6 @@
 //! The parts of a node, and how they are put together.
 
-use crate::rpc;
+use crate::{links, rpc};
 use ringfence_runtime::{opaque::Block, Hash, RuntimeApi};
 use sc_client_api::BlockBackend;
 use sc_consensus_aura::{ImportQueueParams, SlotProportion, StartAuraParams};
@@ -158,6 +158,8 @@ pub fn new_full<N: sc_network::NetworkBackend<Block, Hash>>(
 	let name = config.network.node_name.clone();
 	let enable_grandpa = !config.disable_grandpa;
 	let prometheus_registry = config.prometheus_registry().cloned();
+
+	task_manager.spawn_handle().spawn("links", "networking", links::keep_responsive());
 
 	let log = rpc::log::FinalizedLog::new(client.clone());
 	task_manager.spawn_handle().spawn(

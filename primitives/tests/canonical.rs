@@ -169,7 +169,7 @@ fn networks_that_are_not_canonical_are_refused() {
 
 #[test]
 fn an_ipv4_address_in_ipv6_clothes_is_refused() {
-	let mut mapped = [0; 16];
+	let mut mapped = [0u8; 16];
 	mapped[10..].copy_from_slice(&[0xff, 0xff, 198, 18, 0, 1]);
 	assert!(refusal::<Address>(&(6u8, mapped).encode()).contains("write it as IPv4"));
 	assert_eq!("::ffff:198.18.0.1".parse::<Address>(), Err(AddressError::MappedV4));

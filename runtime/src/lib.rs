@@ -48,9 +48,10 @@ pub type TxExtension = (
 	frame_system::CheckTxVersion<Runtime>,
 	frame_system::CheckGenesis<Runtime>,
 	pallet_tiers::MortalOnly<Runtime>,
+	// Before the nonce: a stranger is to hear that it is not a member, not that its account does not exist.
+	pallet_tiers::CheckMember<Runtime>,
 	frame_system::CheckNonce<Runtime>,
 	frame_system::CheckWeight<Runtime>,
-	pallet_tiers::CheckMember<Runtime>,
 );
 /// A transaction.
 pub type UncheckedExtrinsic =

@@ -52,9 +52,9 @@ fn transactions_carry_the_extensions_that_enforcers_write() {
 		"CheckTxVersion",
 		"CheckGenesis",
 		"CheckMortality",
+		"CheckMember",
 		"CheckNonce",
 		"CheckWeight",
-		"CheckMember",
 	];
 	assert_eq!(names, expected);
 }

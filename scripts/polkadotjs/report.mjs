@@ -69,16 +69,17 @@ function refusalText(api, error) {
 	return error.toString();
 }
 
-// What the chain's door says, by the numbers in `pallet_tiers::Refusal`.
+// What the chain's door says, by the numbers in `pallet_tiers::Refusal` and the runtime's `UNBLOCKABLE`.
 const DOOR = {
 	'Custom error: 1': 'the account is not an active member (or its ISP is not)',
 	'Custom error: 2': 'the transaction is not signed',
 	'Custom error: 3': 'the transaction would be valid for ever',
+	'Custom error: 16': 'the indicator overlaps a protected network, or is too wide',
 	'exhaust the block limits': 'the account has used up its quota for this minute',
 };
 
 function doorText(error) {
-	const known = Object.entries(DOOR).find(([part]) => error.message.includes(part));
+	const known = Object.entries(DOOR).find(([part]) => new RegExp(`${part}\\b`).test(error.message));
 	return `refused at the door: ${known ? `${known[1]} (${error.message})` : error.message}`;
 }
 

@@ -128,11 +128,11 @@ fn garbage_and_protected_addresses_block_nothing() {
 			gateway.alert(line)?;
 		}
 
-		// Private networks are protected: the report gets into a block, and the chain refuses it there.
+		// Private networks are protected: the chain's door refuses the report.
 		let inner = Ipv4Addr::new(10, 1, 2, 3);
 		gateway.alert(&Alert::about(inner, Site::A.home_address())?.line)?;
 		let id = hex::encode(&Indicator::Host(inner.into()).id());
-		gateway.wait("included", &id, PATIENCE).await?;
+		gateway.wait("refused", &id, PATIENCE).await?;
 
 		// The sensor is none the worse for it, and this is the only change that came of all these lines.
 		let attack = Attack::start(&testbed, 1, &Site::ALL).await?;

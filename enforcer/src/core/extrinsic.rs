@@ -9,17 +9,19 @@
 //! | `CheckTxVersion` | | transaction version, u32 |
 //! | `CheckGenesis` | | genesis hash |
 //! | `CheckMortality` | era, 2 bytes | hash of the block in which the era begins |
+//! | `CheckMember` | | |
 //! | `CheckNonce` | nonce, compact u32 | |
 //! | `CheckWeight` | | |
-//! | `CheckMember` | | |
 
 use super::frame::BlockRef;
 use codec::{Compact, Encode};
 use ringfence_primitives::Digest;
 use sp_core::{sr25519, Pair};
 
-/// Blocks for which a transaction is valid, counted from the finalized block it is anchored in. A power of two.
-pub const ERA_PERIOD: u64 = 64;
+/// Blocks for which a transaction is valid, counted from the finalized block it is anchored in: eight and a half minutes
+/// of 500 ms, so that an anchor may be minutes old. A power of two, and less than the 2,400 block hashes that the chain
+/// keeps. How long a transaction waits for a block is another matter: 64 blocks, says the chain.
+pub const ERA_PERIOD: u64 = 1_024;
 
 /// Extrinsic format 4, signed.
 const SIGNED_V4: u8 = 0x84;
@@ -103,7 +105,7 @@ mod tests {
 		assert_eq!(body[2..34], pair.public().0);
 		assert_eq!(body[34], 1);
 		let (signature, rest) = body[35..].split_at(64);
-		let extra = [mortal_era(64, 170).to_vec(), Compact(70_u32).encode()].concat();
+		let extra = [mortal_era(ERA_PERIOD, 170).to_vec(), Compact(70_u32).encode()].concat();
 		assert_eq!(rest, [&extra[..], call].concat());
 		let implicit = (100_u32, 2_u32, [1_u8; 32], [2_u8; 32]).encode();
 		let mut payload = [call, &extra, &implicit].concat();

@@ -31,9 +31,10 @@ use tracing::{error, info, warn};
 
 /// How often the table is looked at.
 const INSPECT: Duration = Duration::from_secs(1);
-/// How often a member looks at its node: transactions are anchored in what it sees, and live for 64 blocks from there.
-const LOOK_MEMBER: Duration = Duration::from_secs(10);
-/// How often the others do, to notice a node that stands still.
+/// How often the node is looked at, to notice one that stands still and to anchor transactions in what is seen: they
+/// live for [`extrinsic::ERA_PERIOD`] blocks from there.
+///
+/// [`extrinsic::ERA_PERIOD`]: crate::core::extrinsic::ERA_PERIOD
 const LOOK: Duration = Duration::from_secs(60);
 /// A session of this length was a good one: the next attempt comes soon again.
 const GOOD_SESSION: Duration = Duration::from_secs(10);
@@ -103,7 +104,6 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 	}
 	let pair = config.key_file.as_deref().map(key::load).transpose()?;
 	let member = config.eve.is_some() || config.vetting.is_some();
-	let look_every = if member { LOOK_MEMBER } else { LOOK };
 	let board = Board::new(Status {
 		version: env!("CARGO_PKG_VERSION").into(),
 		pid: std::process::id(),
@@ -111,7 +111,7 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 		enforcing: config.enforce,
 		account: pair.as_ref().map(submit::address),
 		seq: journal.state.seq,
-		look_every: look_every.as_millis() as Millis,
+		look_every: LOOK.as_millis() as Millis,
 		..Status::default()
 	});
 	let enforcement = match config.enforce {
@@ -147,7 +147,6 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 		enforcement,
 		voter,
 		links: member.then_some(links),
-		look_every,
 		board: board.clone(),
 	};
 	let result = tokio::select! {
@@ -191,7 +190,6 @@ struct Sessions {
 	enforcement: Option<Enforcement>,
 	voter: Option<Voter>,
 	links: Option<watch::Sender<Option<Link>>>,
-	look_every: Duration,
 	board: Arc<Board>,
 }
 
@@ -221,7 +219,7 @@ impl Sessions {
 	}
 
 	async fn session(&mut self, connection: Connection) -> SessionError {
-		let Self { genesis, journal, enforcement, voter, links, look_every, board, .. } = self;
+		let Self { genesis, journal, enforcement, voter, links, board, .. } = self;
 		*genesis = Some(connection.genesis);
 		journal.state.genesis = *genesis;
 		board.update(|status| {
@@ -246,7 +244,7 @@ impl Sessions {
 		tokio::select! {
 			Err(error) = enforce => error,
 			error = vote => error.into(),
-			Err(error) = look(&connection, links.as_ref(), *look_every, board) => error,
+			Err(error) = look(&connection, links.as_ref(), board) => error,
 			error = connection.broken() => error.into(),
 		}
 	}
@@ -297,12 +295,11 @@ async fn follow(
 async fn look(
 	connection: &Arc<Connection>,
 	links: Option<&watch::Sender<Option<Link>>>,
-	every: Duration,
 	board: &Board,
 ) -> Result<(), SessionError> {
 	let mut versions = connection.runtime_versions().await?;
 	let mut version: Option<RuntimeVersion> = None;
-	let mut looks = interval(every);
+	let mut looks = interval(LOOK);
 	looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
 	let mut finalized = None;
 	loop {

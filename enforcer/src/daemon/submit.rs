@@ -36,7 +36,7 @@ pub const QUEUE: usize = 1_024;
 pub const RETRIES: u32 = 3;
 /// The prefix of addresses on this chain, for the only call that wants one.
 const SS58_PREFIX: u16 = 42;
-/// Time for a transaction to get into a block: longer than its era.
+/// Time for a transaction to get into a block: longer than the 64 blocks for which the chain lets it wait.
 const PATIENCE: Duration = Duration::from_secs(45);
 /// Time for one that waits for a lower nonce: it will hardly come.
 const PATIENCE_FUTURE: Duration = Duration::from_secs(6);

@@ -132,6 +132,20 @@ mod benches {
 	}
 
 	#[benchmark]
+	fn ensure_blockable() {
+		protect_all::<T>();
+		let indicator = subject(1);
+		let blockable;
+
+		#[block]
+		{
+			blockable = Pallet::<T>::ensure_blockable(&indicator);
+		}
+
+		assert!(blockable.is_ok());
+	}
+
+	#[benchmark]
 	fn protect() -> Result<(), BenchmarkError> {
 		fill_log::<T>();
 		protect_all::<T>();

@@ -11,8 +11,8 @@ const WIDEST_V4: u8 = 8;
 const WIDEST_V6: u8 = 20;
 
 impl<T: Config> Pallet<T> {
-	/// Refuses what must not be blocked.
-	pub(crate) fn ensure_blockable(indicator: &Indicator) -> DispatchResult {
+	/// Refuses what must not be blocked: what is too wide, or overlaps a protected network.
+	pub fn ensure_blockable(indicator: &Indicator) -> DispatchResult {
 		let too_wide = |network: &Network| match network.address() {
 			Address::V4(_) => network.prefix() < WIDEST_V4,
 			Address::V6(_) => network.prefix() < WIDEST_V6,

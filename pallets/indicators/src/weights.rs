@@ -10,6 +10,8 @@ pub trait WeightInfo {
 	fn vote() -> Weight;
 	/// [`crate::Pallet::withdraw`] of an active indicator.
 	fn withdraw() -> Weight;
+	/// [`crate::Pallet::ensure_blockable`].
+	fn ensure_blockable() -> Weight;
 	/// [`crate::Pallet::protect`].
 	fn protect() -> Weight;
 	/// [`crate::Pallet::unprotect`].
@@ -27,6 +29,9 @@ impl WeightInfo for () {
 		Weight::zero()
 	}
 	fn withdraw() -> Weight {
+		Weight::zero()
+	}
+	fn ensure_blockable() -> Weight {
 		Weight::zero()
 	}
 	fn protect() -> Weight {

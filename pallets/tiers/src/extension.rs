@@ -16,7 +16,7 @@ use sp_runtime::{
 /// Blocks for which a transaction waits in the pool.
 const LONGEVITY: u64 = 64;
 
-/// Why the door stayed shut: the number in `InvalidTransaction::Custom`.
+/// Why the door stayed shut: the number in `InvalidTransaction::Custom`. Numbers from 16 on belong to [`Screen`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Refusal {
@@ -26,6 +26,26 @@ pub enum Refusal {
 	Unsigned = 2,
 	/// The transaction would be valid for ever.
 	Immortal = 3,
+}
+
+/// A look at a call before it comes in.
+pub trait Screen<AccountId, Call> {
+	/// Refuses what is bound to fail, so that it takes no place in a block and its sender hears at once why.
+	fn screen(who: &AccountId, call: &Call) -> Result<(), InvalidTransaction>;
+
+	/// What the look costs.
+	fn weight(call: &Call) -> Weight;
+}
+
+/// Lets everything in.
+impl<AccountId, Call> Screen<AccountId, Call> for () {
+	fn screen(_: &AccountId, _: &Call) -> Result<(), InvalidTransaction> {
+		Ok(())
+	}
+
+	fn weight(_: &Call) -> Weight {
+		Weight::zero()
+	}
 }
 
 impl From<Refusal> for TransactionValidityError {
@@ -73,14 +93,14 @@ where
 	type Val = (T::AccountId, Role<T::AccountId>);
 	type Pre = ();
 
-	fn weight(&self, _: &T::RuntimeCall) -> Weight {
-		T::WeightInfo::check_member()
+	fn weight(&self, call: &T::RuntimeCall) -> Weight {
+		T::WeightInfo::check_member().saturating_add(T::Screen::weight(call))
 	}
 
 	fn validate(
 		&self,
 		origin: T::RuntimeOrigin,
-		_call: &T::RuntimeCall,
+		call: &T::RuntimeCall,
 		_info: &DispatchInfoOf<T::RuntimeCall>,
 		_len: usize,
 		_self_implicit: Self::Implicit,
@@ -92,6 +112,7 @@ where
 		if Pallet::<T>::quota_left(&who, &role) == 0 {
 			return Err(InvalidTransaction::ExhaustsResources.into());
 		}
+		T::Screen::screen(&who, call)?;
 		let validity =
 			ValidTransaction { priority: priority(&role), longevity: LONGEVITY, propagate: true, ..Default::default() };
 		Ok((validity, (who, role), origin))

@@ -32,7 +32,7 @@ mod register;
 mod tests;
 pub mod weights;
 
-pub use extension::{CheckMember, MortalOnly, Refusal};
+pub use extension::{CheckMember, MortalOnly, Refusal, Screen};
 pub use pallet::*;
 pub use register::{EnsureLeader, Member, Quotas, Role, Status};
 pub use weights::WeightInfo;
@@ -67,6 +67,9 @@ pub mod pallet {
 		/// Transactions a member may have included in one window, by role.
 		#[pallet::constant]
 		type Quotas: Get<Quotas>;
+
+		/// A look at each call before it comes in.
+		type Screen: Screen<Self::AccountId, Self::RuntimeCall>;
 
 		/// Weights of the calls and of the door.
 		type WeightInfo: WeightInfo;

@@ -1,8 +1,12 @@
 //! A chain of System and this pallet: ISPs 1 (the leader), 2 and 3; 10 is a subscriber of 1, 20 of 2; 90 is a researcher.
 
 use crate::{self as pallet_tiers, Quotas};
-use frame_support::{derive_impl, parameter_types, traits::ConstU32, traits::ConstU64};
-use sp_runtime::BuildStorage;
+use frame_support::{
+	derive_impl, parameter_types,
+	traits::{ConstU32, ConstU64},
+	weights::Weight,
+};
+use sp_runtime::{transaction_validity::InvalidTransaction, BuildStorage};
 
 #[frame_support::runtime]
 mod runtime {
@@ -31,7 +35,25 @@ impl crate::Config for Test {
 	type MaxSubscribers = ConstU32<3>;
 	type QuotaWindow = ConstU64<10>;
 	type Quotas = MemberQuotas;
+	type Screen = NoRemarks;
 	type WeightInfo = ();
+}
+
+/// Refuses remarks that say something.
+pub struct NoRemarks;
+
+impl crate::Screen<u64, RuntimeCall> for NoRemarks {
+	fn screen(_: &u64, call: &RuntimeCall) -> Result<(), InvalidTransaction> {
+		match call {
+			RuntimeCall::System(frame_system::Call::remark { remark }) if !remark.is_empty() =>
+				Err(InvalidTransaction::Custom(16)),
+			_ => Ok(()),
+		}
+	}
+
+	fn weight(_: &RuntimeCall) -> Weight {
+		Weight::from_parts(5, 0)
+	}
 }
 
 pub const LEADER: u64 = 1;

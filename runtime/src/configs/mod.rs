@@ -5,3 +5,4 @@ mod system;
 mod vetting;
 
 pub use consensus::IspValidators;
+pub use vetting::UNBLOCKABLE;

@@ -6,7 +6,7 @@ use crate::{
 };
 use frame_support::{
 	derive_impl, parameter_types,
-	traits::{ConstU32, ConstU64, Contains},
+	traits::{ConstU16, ConstU32, ConstU64, Contains},
 	weights::{
 		constants::{ParityDbWeight, WEIGHT_REF_TIME_PER_MILLIS},
 		Weight,
@@ -63,6 +63,7 @@ impl frame_system::Config for Runtime {
 	type BlockHashCount = BlockHashCount;
 	type DbWeight = ParityDbWeight;
 	type Version = Version;
+	type SS58Prefix = ConstU16<42>;
 	type MaxConsumers = ConstU32<16>;
 }
 

@@ -1,13 +1,15 @@
 //! Members and indicators.
 
 use super::consensus::MaxIsps;
-use crate::{weights, AccountId, BlockNumber, Runtime, Timestamp};
+use crate::{weights, AccountId, BlockNumber, Indicators, Runtime, RuntimeCall, Timestamp};
 use frame_support::{
 	parameter_types,
 	traits::{ConstU32, ConstU64},
+	weights::Weight,
 };
 use pallet_indicators::Voice;
-use pallet_tiers::{Quotas, Role};
+use pallet_tiers::{Quotas, Role, Screen};
+use sp_runtime::transaction_validity::InvalidTransaction;
 
 parameter_types! {
 	/// One minute.
@@ -21,6 +23,7 @@ impl pallet_tiers::Config for Runtime {
 	type MaxSubscribers = ConstU32<1_000_000>;
 	type QuotaWindow = QuotaWindow;
 	type Quotas = MemberQuotas;
+	type Screen = Blockable;
 	type WeightInfo = weights::pallet_tiers::WeightInfo<Runtime>;
 }
 
@@ -36,6 +39,30 @@ impl pallet_indicators::Config for Runtime {
 	/// One hour.
 	type VotingPeriod = ConstU64<3_600_000>;
 	type WeightInfo = weights::pallet_indicators::WeightInfo<Runtime>;
+}
+
+/// `InvalidTransaction::Custom` for a report of what must not be blocked.
+pub const UNBLOCKABLE: u8 = 16;
+
+/// Turns reports of what must not be blocked away at the door. Dispatch checks again: protection may grow meanwhile.
+pub struct Blockable;
+
+impl Screen<AccountId, RuntimeCall> for Blockable {
+	fn screen(_: &AccountId, call: &RuntimeCall) -> Result<(), InvalidTransaction> {
+		match call {
+			RuntimeCall::Indicators(pallet_indicators::Call::report { indicator, .. }) =>
+				Indicators::ensure_blockable(indicator).map_err(|_| InvalidTransaction::Custom(UNBLOCKABLE)),
+			_ => Ok(()),
+		}
+	}
+
+	fn weight(call: &RuntimeCall) -> Weight {
+		match call {
+			RuntimeCall::Indicators(pallet_indicators::Call::report { .. }) =>
+				<<Runtime as pallet_indicators::Config>::WeightInfo as pallet_indicators::WeightInfo>::ensure_blockable(),
+			_ => Weight::zero(),
+		}
+	}
 }
 
 /// The register of members, as the indicators pallet sees it.

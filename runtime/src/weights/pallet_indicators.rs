@@ -12,6 +12,9 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	fn withdraw() -> Weight {
 		Weight::from_parts(100_000_000, 0)
 	}
+	fn ensure_blockable() -> Weight {
+		Weight::from_parts(100_000_000, 0)
+	}
 	fn protect() -> Weight {
 		Weight::from_parts(100_000_000, 0)
 	}

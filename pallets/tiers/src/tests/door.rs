@@ -100,6 +100,16 @@ fn preparing_debits_even_when_validation_was_earlier() {
 }
 
 #[test]
+fn what_is_bound_to_fail_stays_out_and_costs_no_quota() {
+	on_chain(|| {
+		let call = RuntimeCall::System(frame_system::Call::remark { remark: vec![1] });
+		let knock = CheckMember::<Test>::default().validate_and_prepare(RuntimeOrigin::signed(20), &call, &info(), 0, 0);
+		assert_eq!(knock.map(|_| ()), Err(InvalidTransaction::Custom(16).into()));
+		assert_ok!(enter(20));
+	});
+}
+
+#[test]
 fn immortal_transactions_stay_out() {
 	on_chain(|| {
 		let knock = |era: Era| {
