@@ -172,18 +172,18 @@ fn mutate(mut line: Vec<u8>, mutations: &[Mutation]) -> Vec<u8> {
 	for mutation in mutations {
 		let last = line.len().saturating_sub(1);
 		match *mutation {
-			_ if line.is_empty() => {},
+			_ if line.is_empty() => {}
 			Mutation::Replace(at, byte) => line[at.min(last)] = byte,
 			Mutation::Insert(at, byte) => line.insert(at.min(last), byte),
 			Mutation::Remove(at) => {
 				line.remove(at.min(last));
-			},
+			}
 			Mutation::Truncate(at) => line.truncate(at),
 			Mutation::Repeat(at, length) => {
 				let start = at.min(last);
 				let piece = line[start..(start + length).min(line.len())].to_vec();
 				line.splice(start..start, piece);
-			},
+			}
 		}
 	}
 	line

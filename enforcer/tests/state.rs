@@ -121,7 +121,7 @@ fn a_key_that_others_may_read_is_refused() {
 		match key::load(&path) {
 			Err(KeyError::Mode { mode: found, .. }) => assert_eq!(found, mode),
 			// Whoever is not root cannot open what has no permission to read at all.
-			Err(KeyError::Io { .. }) if mode & 0o400 == 0 => {},
+			Err(KeyError::Io { .. }) if mode & 0o400 == 0 => {}
 			other => panic!("mode {mode:o}: {:?}", other.map(|_| "accepted")),
 		}
 	}

@@ -16,7 +16,8 @@ pub fn load(id: &str) -> Result<Box<dyn sc_service::ChainSpec>, String> {
 }
 
 fn preset(name: &str, id: &str, chain_type: ChainType) -> Result<Box<dyn sc_service::ChainSpec>, String> {
-	let wasm = WASM_BINARY.ok_or("this node was built without a runtime (SKIP_WASM_BUILD): it can only use a raw spec")?;
+	let wasm =
+		WASM_BINARY.ok_or("this node was built without a runtime (SKIP_WASM_BUILD): it can only use a raw spec")?;
 	let spec = ChainSpec::builder(wasm, None)
 		.with_name(name)
 		.with_id(&format!("ringfence_{id}"))

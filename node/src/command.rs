@@ -76,19 +76,16 @@ pub fn run() -> sc_cli::Result<()> {
 		None => {
 			let gossip_duration = cli.gossip_duration();
 			cli.create_runner(&cli.run)?.run_node_until_exit(|config| async move { start(config, gossip_duration) })
-		},
+		}
 	}
 }
 
-fn start(
-	config: Configuration,
-	gossip_duration: std::time::Duration,
-) -> sc_cli::Result<sc_service::TaskManager> {
+fn start(config: Configuration, gossip_duration: std::time::Duration) -> sc_cli::Result<sc_service::TaskManager> {
 	let task_manager = match config.network.network_backend {
-		NetworkBackendType::Libp2p =>
-			service::new_full::<sc_network::NetworkWorker<Block, ringfence_runtime::Hash>>(config, gossip_duration),
-		NetworkBackendType::Litep2p =>
-			service::new_full::<sc_network::Litep2pNetworkBackend>(config, gossip_duration),
+		NetworkBackendType::Libp2p => {
+			service::new_full::<sc_network::NetworkWorker<Block, ringfence_runtime::Hash>>(config, gossip_duration)
+		}
+		NetworkBackendType::Litep2p => service::new_full::<sc_network::Litep2pNetworkBackend>(config, gossip_duration),
 	}?;
 	Ok(task_manager)
 }

@@ -55,9 +55,8 @@ fn is_tcp(fd: c_int) -> bool {
 	let mut protocol: c_int = 0;
 	let mut size = size_of::<c_int>() as libc::socklen_t;
 	// SAFETY: the pointers are to a live `c_int` and its size; a descriptor that is no socket yields an error.
-	let result = unsafe {
-		libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL, (&raw mut protocol).cast(), &raw mut size)
-	};
+	let result =
+		unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PROTOCOL, (&raw mut protocol).cast(), &raw mut size) };
 	result == 0 && protocol == libc::IPPROTO_TCP
 }
 

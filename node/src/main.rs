@@ -1,10 +1,14 @@
 //! The Ringfence node: authors, finalizes, and tells enforcers what was decided.
 
+// The SDK's errors are large, and all of these functions run once.
+#![allow(clippy::result_large_err)]
+
 mod chain_spec;
 mod cli;
 mod command;
 mod links;
 mod rpc;
+mod select_chain;
 mod service;
 
 fn main() -> sc_cli::Result<()> {

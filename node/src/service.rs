@@ -1,6 +1,6 @@
 //! The parts of a node, and how they are put together.
 
-use crate::{links, rpc};
+use crate::{links, rpc, select_chain::PatientChain};
 use ringfence_runtime::{opaque::Block, Hash, RuntimeApi};
 use sc_client_api::BlockBackend;
 use sc_consensus_aura::{ImportQueueParams, SlotProportion, StartAuraParams};
@@ -14,14 +14,13 @@ use std::{sync::Arc, time::Duration};
 pub type Client = sc_service::TFullClient<Block, RuntimeApi, sc_executor::WasmExecutor<sp_io::SubstrateHostFunctions>>;
 /// Its database.
 pub type Backend = sc_service::TFullBackend<Block>;
-type SelectChain = sc_consensus::LongestChain<Backend, Block>;
 type Pool = sc_transaction_pool::TransactionPoolHandle<Block, Client>;
-type GrandpaImport = sc_consensus_grandpa::GrandpaBlockImport<Backend, Block, Client, SelectChain>;
-type GrandpaLink = sc_consensus_grandpa::LinkHalf<Block, Client, SelectChain>;
+type GrandpaImport = sc_consensus_grandpa::GrandpaBlockImport<Backend, Block, Client, PatientChain>;
+type GrandpaLink = sc_consensus_grandpa::LinkHalf<Block, Client, PatientChain>;
 type Partial = sc_service::PartialComponents<
 	Client,
 	Backend,
-	SelectChain,
+	PatientChain,
 	sc_consensus::DefaultImportQueue<Block>,
 	Pool,
 	(GrandpaImport, GrandpaLink),
@@ -40,7 +39,7 @@ pub fn new_partial(config: &Configuration) -> Result<Partial, ServiceError> {
 	let (client, backend, keystore_container, task_manager) =
 		sc_service::new_full_parts::<Block, RuntimeApi, _>(config, None, executor, Vec::new())?;
 	let client = Arc::new(client);
-	let select_chain = sc_consensus::LongestChain::new(backend.clone());
+	let select_chain = PatientChain::new(backend.clone());
 	let transaction_pool = Arc::from(
 		sc_transaction_pool::Builder::new(
 			task_manager.spawn_essential_handle(),
@@ -93,10 +92,8 @@ fn inherents(
 	slot_duration: sp_consensus_aura::SlotDuration,
 ) -> (sp_consensus_aura::inherents::InherentDataProvider, sp_timestamp::InherentDataProvider) {
 	let timestamp = sp_timestamp::InherentDataProvider::from_system_time();
-	let slot = sp_consensus_aura::inherents::InherentDataProvider::from_timestamp_and_slot_duration(
-		*timestamp,
-		slot_duration,
-	);
+	let slot =
+		sp_consensus_aura::inherents::InherentDataProvider::from_timestamp_and_slot_duration(*timestamp, slot_duration);
 	(slot, timestamp)
 }
 
@@ -123,7 +120,8 @@ pub fn new_full<N: sc_network::NetworkBackend<Block, Hash>>(
 		config.prometheus_registry().cloned(),
 	);
 	let metrics = N::register_notification_metrics(config.prometheus_registry());
-	let genesis = client.block_hash(0)?.ok_or_else(|| ServiceError::Other("the database has no genesis block".into()))?;
+	let genesis =
+		client.block_hash(0)?.ok_or_else(|| ServiceError::Other("the database has no genesis block".into()))?;
 	let grandpa_protocol = sc_consensus_grandpa::protocol_standard_name(&genesis, &config.chain_spec);
 	let (grandpa_protocol_config, grandpa_notifications) = sc_consensus_grandpa::grandpa_peers_set_config::<_, N>(
 		grandpa_protocol.clone(),

@@ -69,7 +69,9 @@ impl Change {
 }
 
 /// Where the change log stands.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+#[derive(
+	Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
 pub struct LogHead {
 	/// The newest entry; 0 while the log is empty.
 	pub seq: u64,

@@ -98,7 +98,19 @@ decode_checked!(TcpFlags, (u8, u8), |(mask, value)| TcpFlags::new(mask, value)
 
 /// An ICMP or ICMPv6 type, with a code where it matters.
 #[derive(
-	Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+	Clone,
+	Copy,
+	PartialEq,
+	Eq,
+	PartialOrd,
+	Ord,
+	Hash,
+	Debug,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
 )]
 pub struct IcmpMatch {
 	/// The type.
@@ -165,14 +177,19 @@ type RawFlow = (
 	Option<LengthRange>,
 );
 
-decode_checked!(
-	FlowSignature,
-	RawFlow,
-	|(protocol, source, destination, source_ports, destination_ports, tcp_flags, icmp, packet_length)| {
-		FlowSignature { protocol, source, destination, source_ports, destination_ports, tcp_flags, icmp, packet_length }
-			.check()
-	}
-);
+decode_checked!(FlowSignature, RawFlow, |(
+	protocol,
+	source,
+	destination,
+	source_ports,
+	destination_ports,
+	tcp_flags,
+	icmp,
+	packet_length,
+)| {
+	FlowSignature { protocol, source, destination, source_ports, destination_ports, tcp_flags, icmp, packet_length }
+		.check()
+});
 
 impl fmt::Display for FlowSignature {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,7 +10,19 @@ pub type IndicatorId = Digest;
 
 /// A transport protocol that has ports. The discriminants are the IANA protocol numbers.
 #[derive(
-	Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+	Clone,
+	Copy,
+	PartialEq,
+	Eq,
+	PartialOrd,
+	Ord,
+	Hash,
+	Debug,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
 )]
 pub enum Transport {
 	/// TCP.
@@ -152,8 +164,9 @@ impl fmt::Display for Indicator {
 		match self {
 			Self::Host(address) => address.fmt(f),
 			Self::Network(network) => network.fmt(f),
-			Self::Endpoint(Endpoint { address: address @ Address::V6(_), protocol, port }) =>
-				write!(f, "{protocol} [{address}]:{port}"),
+			Self::Endpoint(Endpoint { address: address @ Address::V6(_), protocol, port }) => {
+				write!(f, "{protocol} [{address}]:{port}")
+			}
 			Self::Endpoint(Endpoint { address, protocol, port }) => write!(f, "{protocol} {address}:{port}"),
 			Self::Flow(flow) => flow.fmt(f),
 		}

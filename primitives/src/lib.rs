@@ -30,7 +30,7 @@ pub mod terms;
 
 pub use address::{Address, AddressError, Network};
 pub use change::{Change, ChangeKind, Decision, LogHead};
-pub use flow::{FlowSignature, IcmpMatch, PortRange, LengthRange, TcpFlags};
+pub use flow::{FlowSignature, IcmpMatch, LengthRange, PortRange, TcpFlags};
 pub use indicator::{Endpoint, Indicator, IndicatorId, Transport};
 pub use note::Note;
 pub use proposal::{Proposal, Vote};

@@ -24,9 +24,8 @@ fn address() -> impl Strategy<Value = Address> {
 }
 
 fn v4_network() -> impl Strategy<Value = Network> {
-	(any::<[u8; 4]>(), 0..=32u8).prop_map(|(octets, prefix)| {
-		Network::new(Address::V4(octets).masked(prefix), prefix).unwrap()
-	})
+	(any::<[u8; 4]>(), 0..=32u8)
+		.prop_map(|(octets, prefix)| Network::new(Address::V4(octets).masked(prefix), prefix).unwrap())
 }
 
 fn network() -> impl Strategy<Value = Network> {
@@ -41,8 +40,17 @@ fn network() -> impl Strategy<Value = Network> {
 }
 
 fn flow() -> impl Strategy<Value = FlowSignature> {
-	let ports = || option::of((any::<u16>(), any::<u16>()).prop_filter_map("range", |(a, b)| PortRange::new(a.min(b), a.max(b))));
-	(network(), option::of(any::<u8>()), ports(), ports(), any::<(u8, u8)>(), option::of((any::<u8>(), option::of(any::<u8>()))))
+	let ports = || {
+		option::of((any::<u16>(), any::<u16>()).prop_filter_map("range", |(a, b)| PortRange::new(a.min(b), a.max(b))))
+	};
+	(
+		network(),
+		option::of(any::<u8>()),
+		ports(),
+		ports(),
+		any::<(u8, u8)>(),
+		option::of((any::<u8>(), option::of(any::<u8>()))),
+	)
 		.prop_map(|(source, protocol, source_ports, destination_ports, (mask, value), icmp)| {
 			let ported = matches!(protocol, Some(6 | 17 | 33 | 132 | 136));
 			let icmp_number = if source.address().bits() == 32 { 1 } else { 58 };
@@ -62,15 +70,23 @@ fn flow() -> impl Strategy<Value = FlowSignature> {
 fn indicator() -> impl Strategy<Value = Indicator> {
 	prop_oneof![
 		network().prop_map(Indicator::from),
-		(address(), 1..=u16::MAX).prop_map(|(address, port)| {
-			Indicator::Endpoint(Endpoint { address, protocol: Transport::Udp, port })
-		}),
+		(address(), 1..=u16::MAX)
+			.prop_map(|(address, port)| { Indicator::Endpoint(Endpoint { address, protocol: Transport::Udp, port }) }),
 		flow().prop_map(Indicator::Flow),
 	]
 }
 
 fn terms() -> impl Strategy<Value = Terms> {
-	(0..11usize, 0..4usize, 0..=100u8, 0..3usize, 1..=10_000_000u32, 60..=2_592_000u32, option::of(any::<[u8; 32]>()), ".{0,200}")
+	(
+		0..11usize,
+		0..4usize,
+		0..=100u8,
+		0..3usize,
+		1..=10_000_000u32,
+		60..=2_592_000u32,
+		option::of(any::<[u8; 32]>()),
+		".{0,200}",
+	)
 		.prop_map(|(threat, severity, confidence, direction, rate, lifetime, evidence, note)| Terms {
 			threat: ThreatClass::ALL[threat],
 			severity: Severity::ALL[severity],

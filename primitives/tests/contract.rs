@@ -7,8 +7,14 @@ use ringfence_primitives::*;
 #[test]
 fn the_log_lies_where_it_lay() {
 	assert_eq!(keys::log_head(), hex!("5c167074b9c5ac1672a3a6ea617b08da05fe52c2045750c3c492ccdcf62e2b9c"));
-	assert_eq!(keys::change(1), hex!("5c167074b9c5ac1672a3a6ea617b08da8f01e3d712a422e1db8058ea19710f4c9599a4a217cb299f0100000000000000"));
-	assert_eq!(keys::change(0x0102_0304_0506_0708), hex!("5c167074b9c5ac1672a3a6ea617b08da8f01e3d712a422e1db8058ea19710f4cb24c60c6996eb7ba0807060504030201"));
+	assert_eq!(
+		keys::change(1),
+		hex!("5c167074b9c5ac1672a3a6ea617b08da8f01e3d712a422e1db8058ea19710f4c9599a4a217cb299f0100000000000000")
+	);
+	assert_eq!(
+		keys::change(0x0102_0304_0506_0708),
+		hex!("5c167074b9c5ac1672a3a6ea617b08da8f01e3d712a422e1db8058ea19710f4cb24c60c6996eb7ba0807060504030201")
+	);
 }
 
 #[test]
@@ -34,5 +40,8 @@ fn a_change_reads_as_it_read() {
 
 #[test]
 fn an_indicator_has_the_name_it_had() {
-	assert_eq!(Indicator::Host(Address::V4([198, 18, 66, 66])).id(), hex!("3b065258487736ed3e307169a7ca12ffcdeddac9acf71a7e011ea0a49b48434c"));
+	assert_eq!(
+		Indicator::Host(Address::V4([198, 18, 66, 66])).id(),
+		hex!("3b065258487736ed3e307169a7ca12ffcdeddac9acf71a7e011ea0a49b48434c")
+	);
 }

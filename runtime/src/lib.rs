@@ -60,13 +60,8 @@ pub type UncheckedExtrinsic =
 pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 
 /// Dispatches transactions to pallets.
-pub type Executive = frame_executive::Executive<
-	Runtime,
-	Block,
-	frame_system::ChainContext<Runtime>,
-	Runtime,
-	AllPalletsWithSystem,
->;
+pub type Executive =
+	frame_executive::Executive<Runtime, Block, frame_system::ChainContext<Runtime>, Runtime, AllPalletsWithSystem>;
 
 /// Types for a node that does not look into transactions.
 pub mod opaque {

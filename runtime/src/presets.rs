@@ -65,8 +65,7 @@ fn genesis(isps: usize) -> Value {
 		})
 		.collect();
 	let alone = isps.len() == 1;
-	let subscribers: Vec<(AccountId, AccountId)> =
-		accounts.iter().cloned().zip(HOMES.map(AccountId::from)).collect();
+	let subscribers: Vec<(AccountId, AccountId)> = accounts.iter().cloned().zip(HOMES.map(AccountId::from)).collect();
 	let researchers = vec![AccountId::from(RESEARCHER)];
 	json!({
 		"tiers": {

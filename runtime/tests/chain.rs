@@ -23,7 +23,7 @@ fn merge(into: &mut serde_json::Value, patch: serde_json::Value) {
 			for (key, value) in patch {
 				merge(into.entry(key).or_insert(serde_json::Value::Null), value);
 			}
-		},
+		}
 		(into, patch) => *into = patch,
 	}
 }

@@ -88,11 +88,13 @@ pub struct Options {
 	pub gateways: bool,
 	/// GRANDPA's gossip duration in milliseconds; the node's own choice when none.
 	pub gossip_duration: Option<u64>,
+	/// How many of the validators, from the first on, use the libp2p network backend instead of the default, litep2p.
+	pub libp2p: usize,
 }
 
 impl Options {
 	/// Everything, as in the demo.
-	pub const FULL: Self = Self { validators: 4, vetting: true, gateways: true, gossip_duration: None };
+	pub const FULL: Self = Self { validators: 4, vetting: true, gateways: true, gossip_duration: None, libp2p: 0 };
 }
 
 /// A running testbed. All of it ends when it is dropped.
@@ -130,11 +132,8 @@ impl Testbed {
 		step("network namespaces", start.elapsed(), parts.into());
 
 		let start = Instant::now();
-		let validators = topology
-			.places
-			.iter()
-			.map(|place| Validator::start(place, options.gossip_duration, &work))
-			.collect::<Result<Vec<_>>>()?;
+		let validators =
+			topology.places.iter().map(|place| Validator::start(place, &options, &work)).collect::<Result<Vec<_>>>()?;
 		let connected = try_join_all(validators.iter().map(|validator| async move {
 			let chain = validator.connect().await?;
 			Ok::<_, Error>((chain, validator.process.started().elapsed()))

@@ -5,6 +5,7 @@ use crate::{
 	error::Result,
 	process::{binary, chain_spec, Process, WorkDir},
 	topology::{Place, Site},
+	Options,
 };
 use std::time::Duration;
 
@@ -51,8 +52,8 @@ pub struct Validator {
 
 impl Validator {
 	/// Starts the node in the ISP's namespace. Every other one is a reserved peer: the mesh is full at once, and mends
-	/// itself after a cut. `gossip_duration` is GRANDPA's, in milliseconds; the node's own choice when none.
-	pub fn start(place: &Place, gossip_duration: Option<u64>, work: &WorkDir) -> Result<Self> {
+	/// itself after a cut.
+	pub fn start(place: &Place, options: &Options, work: &WorkDir) -> Result<Self> {
 		let site = place.site;
 		let name = format!("validator-{}", site.letter());
 		let mut command = place.isp.command(binary("ringfence-node")?);
@@ -68,8 +69,11 @@ impl Validator {
 		for other in Site::ALL.into_iter().filter(|other| *other != site) {
 			command.arg("--reserved-nodes").arg(peer_address(other));
 		}
-		if let Some(duration) = gossip_duration {
+		if let Some(duration) = options.gossip_duration {
 			command.arg("--gossip-duration").arg(duration.to_string());
+		}
+		if site.index() < options.libp2p {
+			command.args(["--network-backend", "libp2p"]);
 		}
 		Ok(Self { site, process: Process::start(&name, command, work.log(&name))?, url: place.rpc_url() })
 	}

@@ -232,9 +232,24 @@ async fn finals(testbed: &Testbed) -> Result<Vec<u32>, Error> {
 }
 
 #[test]
+fn both_network_backends_carry_one_chain() {
+	story(async {
+		let options = Options { vetting: false, gateways: false, libp2p: 2, ..Options::FULL };
+		let testbed = Testbed::start(options, &step).await?;
+		// Finality takes three of the four, so at least one of each kind.
+		testbed.await_finality(20).await?;
+		for chain in &testbed.chains {
+			assert_eq!(chain.status().await?.peers, 3, "every node is connected to every other");
+		}
+		testbed.finish();
+		Ok(())
+	});
+}
+
+#[test]
 fn a_node_is_soon_ready_on_the_raw_specification() {
 	story(async {
-		let options = Options { validators: 1, vetting: false, gateways: false, gossip_duration: None };
+		let options = Options { validators: 1, vetting: false, gateways: false, ..Options::FULL };
 		let testbed = Testbed::start(options, &step).await?;
 		let ready = testbed.ready_after[0];
 		println!("RPC ready {:.2} s after start", ready.as_secs_f64());

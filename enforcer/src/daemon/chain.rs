@@ -177,7 +177,7 @@ impl Connection {
 		match expected {
 			Some(expected) if expected != genesis => {
 				Err(ChainError::WrongChain { expected: hex::encode(&expected), found: text })
-			},
+			}
 			_ => Ok(Self { endpoint: endpoint.into(), genesis, client }),
 		}
 	}

@@ -130,7 +130,7 @@ impl Enforcement {
 				None => {
 					enforced += 1;
 					info!(at, seq, id, change, block, "enforced");
-				},
+				}
 				Some(cause) => info!(at, seq, id, change, block, %cause, "passed over"),
 			}
 		}

@@ -266,7 +266,7 @@ async fn follow(
 				warn!(at = now_ms(), oldest, "the log no longer reaches back to here: beginning anew");
 				block_in_place(|| enforcement.restart(journal, Cursor::before(oldest))).map_err(EnforceError::from)?;
 				continue;
-			},
+			}
 			Err(error) => return Err(error.into()),
 		};
 		loop {

@@ -74,7 +74,7 @@ impl Sensor {
 			Err(cause) => {
 				debug!(signature = alert.signature_id, %cause, "ignored");
 				return self.board.update(|status| status.counts.ignored += 1);
-			},
+			}
 		};
 		let now = now_ms();
 		let report = match self.reporter.consider(&finding, now) {
@@ -82,7 +82,7 @@ impl Sensor {
 			Err(cause) => {
 				debug!(indicator = %finding.indicator, %cause, "suppressed");
 				return self.board.update(|status| status.counts.suppressed += 1);
-			},
+			}
 		};
 		let (id, indicator) = (hex::encode(&report.id), report.indicator.to_string());
 		info!(at = now, id, indicator, signature = alert.signature_id, "alert");

@@ -125,7 +125,7 @@ impl Journal {
 			Some(Err(cause)) => {
 				std::fs::rename(&path, directory.join(CORRUPT)).map_err(at(&path))?;
 				(None, Some(cause))
-			},
+			}
 		};
 		Ok(Self {
 			state: state.clone().unwrap_or_else(State::fresh),

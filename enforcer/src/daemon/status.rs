@@ -103,7 +103,7 @@ impl Status {
 			(_, None) => Some("no finalized block was seen yet"),
 			(_, Some(finalized)) if now.saturating_sub(finalized.seen_at) > limit => {
 				Some("the chain, or the node, stands still")
-			},
+			}
 			_ => None,
 		}
 	}

@@ -176,16 +176,16 @@ async fn serve(
 				info!(at = now_ms(), id, call, "submitted");
 				board.update(|status| status.counts.submitted += 1);
 				tokio::spawn(watch_one(watched, attempt, queue.clone(), board.clone()));
-			},
+			}
 			Err(error) => {
 				account.nonce = None;
 				match error {
 					ChainError::Refused(refusal) if is_final(&refusal) => {
 						refuse(&board, &attempt.job, &refusal.to_string())
-					},
+					}
 					error => again(&queue, &board, attempt, error.to_string()),
 				}
-			},
+			}
 		}
 	}
 }
@@ -229,7 +229,7 @@ async fn watch_one(mut watched: Watched, attempt: Attempt, queue: mpsc::WeakSend
 			let (id, call) = (hex::encode(&attempt.job.id), attempt.job.call.name());
 			info!(at = now_ms(), id, call, block, "included");
 			board.update(|status| status.counts.included += 1);
-		},
+		}
 		Outcome::Lost(cause) => again(&queue, &board, attempt, cause.into()),
 	}
 }
@@ -243,7 +243,7 @@ async fn outcome(watched: &mut Watched) -> Outcome {
 			Ok(Some(Err(error))) => {
 				debug!(%error, "unknown transaction status");
 				continue;
-			},
+			}
 			Ok(Some(Ok(status))) => status,
 		};
 		match status {
@@ -256,7 +256,7 @@ async fn outcome(watched: &mut Watched) -> Outcome {
 			TransactionStatus::Broadcast(_)
 			| TransactionStatus::Retracted(_)
 			| TransactionStatus::FinalityTimeout(_)
-			| TransactionStatus::Finalized(_) => {},
+			| TransactionStatus::Finalized(_) => {}
 		}
 	}
 }

@@ -105,7 +105,7 @@ impl Tail {
 			Ok(mut events) => {
 				let gone = EventMask::IGNORED | EventMask::UNMOUNT | EventMask::MOVE_SELF | EventMask::DELETE_SELF;
 				events.any(|event| event.mask.intersects(gone))
-			},
+			}
 			Err(e) if e.kind() == io::ErrorKind::Interrupted => false,
 			Err(source) => return Err(TailError::Io { path: self.directory.clone(), source }),
 		};
@@ -142,8 +142,8 @@ impl Tail {
 				Ok(read) => {
 					followed.offset += read as u64;
 					self.lines.push(&self.buffer[..read], sink);
-				},
-				Err(e) if e.kind() == io::ErrorKind::Interrupted => {},
+				}
+				Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
 				Err(source) => return Err(io_error(source)),
 			}
 		}
@@ -156,7 +156,7 @@ impl Tail {
 			Ok(metadata) if identity(&metadata) != current.identity && metadata.len() > 0 => self.open_file(),
 			Err(source) if source.kind() != io::ErrorKind::NotFound => {
 				Err(TailError::Io { path: self.path.clone(), source })
-			},
+			}
 			_ => Ok(None),
 		}
 	}

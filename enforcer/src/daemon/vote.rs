@@ -56,7 +56,7 @@ impl Voter {
 					error!(at = now_ms(), cause = %refusal, "cannot vote");
 					tokio::time::sleep(PAUSE).await;
 					continue;
-				},
+				}
 				Err(error) => return error,
 			};
 			while let Some(item) = proposals.next().await {
@@ -87,11 +87,11 @@ impl Voter {
 				info!(at = now, id, %vote, why, "vote");
 				self.submitter.submit(Job { id: proposal.id, call: Call::Vote(vote) });
 				self.board.update(|status| status.counts.votes += 1);
-			},
+			}
 			None => {
 				info!(at = now, id, indicator = %proposal.indicator, "undecided");
 				self.board.update(|status| status.counts.undecided += 1);
-			},
+			}
 		}
 	}
 }

@@ -1,10 +1,6 @@
 //! `ringfence_subscribeChanges`: the change log, replayed and then followed.
 
-use super::{
-	internal,
-	log::FinalizedLog,
-	PRUNED,
-};
+use super::{internal, log::FinalizedLog, PRUNED};
 use jsonrpsee::{
 	core::{async_trait, SubscriptionResult},
 	proc_macros::rpc,

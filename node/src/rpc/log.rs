@@ -101,7 +101,7 @@ impl FinalizedLog {
 		};
 		match sc_consensus_grandpa::best_justification::<_, Block>(&*log.client) {
 			Ok(Some(justification)) => log.note(&justification),
-			Ok(None) => {},
+			Ok(None) => {}
 			Err(cause) => log::warn!(target: "ringfence", "The newest stored justification cannot be read: {cause}"),
 		}
 		Arc::new(log)

@@ -36,7 +36,8 @@ pub fn build(deps: Deps) -> Result<RpcModule<()>, RegisterMethodError> {
 	module.merge(Changes::new(deps.log.clone()).into_rpc())?;
 	module.merge(Proposals::new(deps.client.clone()).into_rpc())?;
 	module.merge(
-		Status { client: deps.client, sync: deps.sync, log: deps.log, chain: deps.chain, version: deps.version }.into_rpc(),
+		Status { client: deps.client, sync: deps.sync, log: deps.log, chain: deps.chain, version: deps.version }
+			.into_rpc(),
 	)?;
 	Ok(module)
 }

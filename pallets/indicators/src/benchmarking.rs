@@ -33,9 +33,7 @@ fn protect_all<T: Config>() {
 /// The largest indicator: a flow with every field. It names two networks to compare with those protected.
 fn subject(index: u32) -> Indicator {
 	let [a, b, c, d] = index.to_be_bytes();
-	let v6 = |last: u8| {
-		Network::host(Address::V6([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, a, b, c, d, last]))
-	};
+	let v6 = |last: u8| Network::host(Address::V6([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, a, b, c, d, last]));
 	Indicator::Flow(FlowSignature {
 		protocol: Some(6),
 		source: Some(v6(1)),

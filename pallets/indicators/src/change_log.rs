@@ -42,7 +42,10 @@ impl<T: Config> Pallet<T> {
 		}
 		ensure!(previous.map_or([0; 32], |last| last.hash()) == head.hash, "the head does not name the newest entry");
 		ensure!(kept <= T::LogRetention::get(), "the log is longer than its bound");
-		ensure!(ChangeLog::<T>::iter_keys().count() as u64 == kept, "the log holds entries that it ought to have forgotten");
+		ensure!(
+			ChangeLog::<T>::iter_keys().count() as u64 == kept,
+			"the log holds entries that it ought to have forgotten"
+		);
 		Ok(())
 	}
 }

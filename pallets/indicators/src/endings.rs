@@ -48,11 +48,11 @@ impl<T: Config> Pallet<T> {
 					Endings::<T>::remove(next, id);
 					Self::end(id);
 					room = room.saturating_sub(1);
-				},
+				}
 				None => {
 					next = next.saturating_add(1);
 					skips = skips.saturating_sub(1);
-				},
+				}
 			}
 		}
 		NextEndings::<T>::put(next);
@@ -65,15 +65,15 @@ impl<T: Config> Pallet<T> {
 			Status::Proposed => {
 				Self::unlist(&id);
 				Self::deposit_event(Event::Lapsed { id });
-			},
-			Status::Rejected => {},
+			}
+			Status::Rejected => {}
 			Status::Active { .. } => {
 				ActiveCount::<T>::mutate(|count| *count = count.saturating_sub(1));
 				// `append` fails only when 2^64 changes have been made.
 				if let Ok(seq) = Self::append(ChangeKind::Expired(record.indicator)) {
 					Self::deposit_event(Event::Expired { id, seq });
 				}
-			},
+			}
 		}
 	}
 }

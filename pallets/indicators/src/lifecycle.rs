@@ -52,7 +52,15 @@ pub enum Status {
 
 /// An indicator on record.
 #[derive(
-	CloneNoBound, PartialEqNoBound, EqNoBound, DebugNoBound, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+	CloneNoBound,
+	PartialEqNoBound,
+	EqNoBound,
+	DebugNoBound,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
 )]
 #[scale_info(skip_type_params(MaxVotes))]
 #[codec(mel_bound(AccountId: MaxEncodedLen, MaxVotes: Get<u32>))]
@@ -137,7 +145,7 @@ impl<T: Config> Pallet<T> {
 				Records::<T>::remove(id);
 				Self::deposit_event(Event::Withdrawn { id });
 				Ok(())
-			},
+			}
 			Status::Active { .. } => Self::revoke(id, record),
 			Status::Rejected => Err(Error::<T>::AlreadyRejected.into()),
 		}
@@ -207,7 +215,7 @@ impl<T: Config> Pallet<T> {
 			_ => {
 				Records::<T>::insert(id, record);
 				Ok(())
-			},
+			}
 		}
 	}
 
@@ -310,15 +318,18 @@ impl<T: Config> Pallet<T> {
 			ensure!(Endings::<T>::contains_key(stretch, id), "a record would never end");
 			ensure!(stretch >= NextEndings::<T>::get(), "a record ought to have ended");
 			for (index, (voter, _)) in record.votes.iter().enumerate() {
-				ensure!(!record.votes.iter().skip(index.saturating_add(1)).any(|(v, _)| v == voter), "an ISP voted twice");
+				ensure!(
+					!record.votes.iter().skip(index.saturating_add(1)).any(|(v, _)| v == voter),
+					"an ISP voted twice"
+				);
 			}
 			match record.status {
 				Status::Proposed => {
 					proposed = proposed.saturating_add(1);
 					ensure!(Proposed::<T>::contains_key(id), "a proposal is not listed");
-				},
+				}
 				Status::Active { .. } => active = active.saturating_add(1),
-				Status::Rejected => {},
+				Status::Rejected => {}
 			}
 		}
 		ensure!(total == Records::<T>::count() && total <= T::MaxRecords::get(), "records are miscounted");

@@ -45,8 +45,9 @@ pub struct NoRemarks;
 impl crate::Screen<u64, RuntimeCall> for NoRemarks {
 	fn screen(_: &u64, call: &RuntimeCall) -> Result<(), InvalidTransaction> {
 		match call {
-			RuntimeCall::System(frame_system::Call::remark { remark }) if !remark.is_empty() =>
-				Err(InvalidTransaction::Custom(16)),
+			RuntimeCall::System(frame_system::Call::remark { remark }) if !remark.is_empty() => {
+				Err(InvalidTransaction::Custom(16))
+			}
 			_ => Ok(()),
 		}
 	}

@@ -106,10 +106,7 @@ impl<T: Config> Pallet<T> {
 	fn window() -> BlockNumberFor<T> {
 		use sp_runtime::traits::{CheckedDiv, One, Saturating};
 		let length = T::QuotaWindow::get();
-		frame_system::Pallet::<T>::block_number()
-			.checked_div(&length)
-			.unwrap_or_default()
-			.saturating_add(One::one())
+		frame_system::Pallet::<T>::block_number().checked_div(&length).unwrap_or_default().saturating_add(One::one())
 	}
 
 	pub(crate) fn ensure_leader(origin: T::RuntimeOrigin) -> Result<T::AccountId, DispatchError> {

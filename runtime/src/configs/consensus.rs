@@ -1,8 +1,6 @@
 //! Who authors and finalizes: the active ISPs that have set session keys.
 
-use crate::{
-	AccountId, Runtime, RuntimeEvent, Session, SessionKeys, SESSION_BLOCKS, SLOT_MILLIS,
-};
+use crate::{AccountId, Runtime, RuntimeEvent, Session, SessionKeys, SESSION_BLOCKS, SLOT_MILLIS};
 use alloc::vec::Vec;
 use frame_support::{
 	parameter_types,
@@ -161,4 +159,3 @@ impl fungible::MutateHold<AccountId> for NoCurrency {
 		Ok(0)
 	}
 }
-

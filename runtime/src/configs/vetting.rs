@@ -50,16 +50,19 @@ pub struct Blockable;
 impl Screen<AccountId, RuntimeCall> for Blockable {
 	fn screen(_: &AccountId, call: &RuntimeCall) -> Result<(), InvalidTransaction> {
 		match call {
-			RuntimeCall::Indicators(pallet_indicators::Call::report { indicator, .. }) =>
-				Indicators::ensure_blockable(indicator).map_err(|_| InvalidTransaction::Custom(UNBLOCKABLE)),
+			RuntimeCall::Indicators(pallet_indicators::Call::report { indicator, .. }) => {
+				Indicators::ensure_blockable(indicator).map_err(|_| InvalidTransaction::Custom(UNBLOCKABLE))
+			}
 			_ => Ok(()),
 		}
 	}
 
 	fn weight(call: &RuntimeCall) -> Weight {
 		match call {
-			RuntimeCall::Indicators(pallet_indicators::Call::report { .. }) =>
-				<<Runtime as pallet_indicators::Config>::WeightInfo as pallet_indicators::WeightInfo>::ensure_blockable(),
+			RuntimeCall::Indicators(pallet_indicators::Call::report { .. }) => {
+				<<Runtime as pallet_indicators::Config>::WeightInfo as pallet_indicators::WeightInfo>::ensure_blockable(
+				)
+			}
 			_ => Weight::zero(),
 		}
 	}

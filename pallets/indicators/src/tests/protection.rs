@@ -19,7 +19,8 @@ fn what_overlaps_a_protected_network_is_refused() {
 		}
 		let endpoint = Endpoint { address: Address::V4([10, 0, 0, 1]), protocol: Transport::Udp, port: 53 };
 		assert_noop!(Indicators::report(origin(1), Indicator::Endpoint(endpoint), terms()), E::OverlapsProtected);
-		let flow = FlowSignature { destination: Some(network("10.9.0.0/16")), protocol: Some(17), ..Default::default() };
+		let flow =
+			FlowSignature { destination: Some(network("10.9.0.0/16")), protocol: Some(17), ..Default::default() };
 		assert_noop!(Indicators::report(origin(1), Indicator::Flow(flow), terms()), E::OverlapsProtected);
 		assert_ok!(Indicators::report(origin(1), indicator("203.0.113.63"), terms()));
 	});

@@ -1,7 +1,7 @@
 //! Random sequences of all calls, with time passing and ISPs coming and going: the invariants hold after every step,
 //! refusals change nothing, and replaying the log gives exactly the active set.
 
-use crate::{mock::*, Head, ChangeLog, Records, Status};
+use crate::{mock::*, ChangeLog, Head, Records, Status};
 use frame_support::{assert_storage_noop, storage::transactional::with_storage_layer};
 use proptest::prelude::*;
 use ringfence_primitives::*;
@@ -34,7 +34,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Hosts and networks that overlap one another.
 fn subject(index: u8) -> Indicator {
-	indicator(["198.18.0.1", "198.18.0.0/24", "198.18.0.0/16", "2001:db8::1", "2001:db8::/48", "198.19.0.7"][index as usize])
+	indicator(
+		["198.18.0.1", "198.18.0.0/24", "198.18.0.0/16", "2001:db8::1", "2001:db8::/48", "198.19.0.7"][index as usize],
+	)
 }
 
 proptest! {

@@ -26,9 +26,7 @@ fn knock(origin: RuntimeOrigin) -> Result<ValidTransaction, TransactionValidityE
 }
 
 fn enter(who: u64) -> Result<(), TransactionValidityError> {
-	CheckMember::<Test>::default()
-		.validate_and_prepare(RuntimeOrigin::signed(who), &call(), &info(), 0, 0)
-		.map(|_| ())
+	CheckMember::<Test>::default().validate_and_prepare(RuntimeOrigin::signed(who), &call(), &info(), 0, 0).map(|_| ())
 }
 
 fn exhausted() -> TransactionValidityError {
@@ -103,7 +101,8 @@ fn preparing_debits_even_when_validation_was_earlier() {
 fn what_is_bound_to_fail_stays_out_and_costs_no_quota() {
 	on_chain(|| {
 		let call = RuntimeCall::System(frame_system::Call::remark { remark: vec![1] });
-		let knock = CheckMember::<Test>::default().validate_and_prepare(RuntimeOrigin::signed(20), &call, &info(), 0, 0);
+		let knock =
+			CheckMember::<Test>::default().validate_and_prepare(RuntimeOrigin::signed(20), &call, &info(), 0, 0);
 		assert_eq!(knock.map(|_| ()), Err(InvalidTransaction::Custom(16).into()));
 		assert_ok!(enter(20));
 	});
