@@ -14,7 +14,7 @@ const WITH_PORTS: [u8; 5] = [TCP, 17, 33, 132, 136];
 macro_rules! range {
 	($(#[$doc:meta])* $name:ident) => {
 		$(#[$doc])*
-		#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, MaxEncodedLen, TypeInfo)]
+		#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, MaxEncodedLen, TypeInfo)]
 		pub struct $name {
 			first: u16,
 			last: u16,
@@ -66,7 +66,7 @@ range!(
 );
 
 /// TCP flags: of the bits in `mask`, exactly those in `value` are set. Bits as in the header, FIN lowest.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, MaxEncodedLen, TypeInfo)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, MaxEncodedLen, TypeInfo)]
 pub struct TcpFlags {
 	mask: u8,
 	value: u8,
@@ -98,19 +98,7 @@ decode_checked!(TcpFlags, (u8, u8), |(mask, value)| TcpFlags::new(mask, value)
 
 /// An ICMP or ICMPv6 type, with a code where it matters.
 #[derive(
-	Clone,
-	Copy,
-	PartialEq,
-	Eq,
-	PartialOrd,
-	Ord,
-	Hash,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
+	PartialOrd, Ord, Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct IcmpMatch {
 	/// The type.
@@ -121,7 +109,7 @@ pub struct IcmpMatch {
 
 /// A class of packets. Every field that is present must match. At least a source or a destination is named: a signature
 /// without either would act on everybody's traffic.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Encode, MaxEncodedLen, TypeInfo)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Encode, MaxEncodedLen, TypeInfo)]
 pub struct FlowSignature {
 	/// IP protocol number.
 	pub protocol: Option<u8>,

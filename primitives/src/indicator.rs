@@ -10,13 +10,13 @@ pub type IndicatorId = Digest;
 
 /// A transport protocol that has ports. The discriminants are the IANA protocol numbers.
 #[derive(
+	PartialOrd,
+	Ord,
+	Hash,
 	Clone,
 	Copy,
 	PartialEq,
 	Eq,
-	PartialOrd,
-	Ord,
-	Hash,
 	Debug,
 	Encode,
 	Decode,
@@ -76,7 +76,7 @@ decode_checked!(Endpoint, (Address, Transport, u16), |(address, protocol, port)|
 });
 
 /// An indicator of compromise that a firewall can act on.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, MaxEncodedLen, TypeInfo)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, MaxEncodedLen, TypeInfo)]
 pub enum Indicator {
 	/// One address.
 	#[codec(index = 0)]

@@ -41,19 +41,7 @@ macro_rules! named {
 
 /// Which packets of the peer are meant.
 #[derive(
-	Clone,
-	Copy,
-	PartialEq,
-	Eq,
-	PartialOrd,
-	Ord,
-	Hash,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
+	PartialOrd, Ord, Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub enum Direction {
 	/// Packets from the indicator.
@@ -66,21 +54,7 @@ pub enum Direction {
 named!(Direction { Inbound = "inbound", Outbound = "outbound", Both = "both" });
 
 /// What an indicator is known for.
-#[derive(
-	Clone,
-	Copy,
-	PartialEq,
-	Eq,
-	PartialOrd,
-	Ord,
-	Hash,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub enum ThreatClass {
 	/// Probing for hosts or services.
 	Scan,
@@ -119,21 +93,9 @@ named!(ThreatClass {
 	Other = "other",
 });
 
-/// How bad it is.
+/// How bad it is, in rising order.
 #[derive(
-	Clone,
-	Copy,
-	PartialEq,
-	Eq,
-	PartialOrd,
-	Ord,
-	Hash,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
+	PartialOrd, Ord, Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub enum Severity {
 	/// A nuisance.
@@ -148,21 +110,7 @@ pub enum Severity {
 named!(Severity { Low = "low", Medium = "medium", High = "high", Critical = "critical" });
 
 /// Traffic Light Protocol 2.0: who may be told.
-#[derive(
-	Clone,
-	Copy,
-	PartialEq,
-	Eq,
-	PartialOrd,
-	Ord,
-	Hash,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub enum Tlp {
 	/// Everybody.
 	Clear,
@@ -176,21 +124,7 @@ pub enum Tlp {
 named!(Tlp { Clear = "clear", Green = "green", Amber = "amber", AmberStrict = "amber+strict" });
 
 /// What an enforcer does with a matching packet.
-#[derive(
-	Clone,
-	Copy,
-	PartialEq,
-	Eq,
-	PartialOrd,
-	Ord,
-	Hash,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub enum Action {
 	/// Drop it.
 	Drop,
@@ -214,7 +148,7 @@ impl fmt::Display for Action {
 macro_rules! bounded_number {
 	($(#[$doc:meta])* $name:ident($inner:ty), $min:expr, $max:expr, $refusal:literal) => {
 		$(#[$doc])*
-		#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Encode, MaxEncodedLen, TypeInfo)]
+		#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, MaxEncodedLen, TypeInfo)]
 		pub struct $name($inner);
 
 		impl $name {

@@ -42,7 +42,7 @@ pub enum Command {
 }
 
 /// The peer that a block is about.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Target {
 	/// All addresses of a network; one address is a network of full length.
 	Network(Network),
@@ -80,7 +80,7 @@ impl Target {
 }
 
 /// Address family.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Family {
 	/// IPv4.
 	V4,
@@ -119,7 +119,7 @@ impl Family {
 }
 
 /// What the elements of a set look like.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Shape {
 	/// Networks of one length: `ipv4_addr` or `ipv6_addr`.
 	Network(Family, u8),
@@ -195,7 +195,7 @@ impl Key {
 }
 
 /// A way of acting, without the rate.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Kind {
 	/// Drop.
 	Drop,
@@ -228,7 +228,7 @@ impl Kind {
 }
 
 /// Which address of a packet is the peer's.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Side {
 	/// The source: inbound packets.
 	From,
@@ -249,7 +249,7 @@ impl Side {
 }
 
 /// Why a network is exempt.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Origin {
 	/// Protected by the local configuration.
 	Local,
@@ -273,7 +273,7 @@ impl Origin {
 }
 
 /// A set of the table. `Display` is its name in the kernel, `FromStr` reads that name.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Set {
 	/// Networks that no block touches. Elements have no timeout.
 	Exempt {
