@@ -14,7 +14,8 @@ use std::{sync::Arc, time::Duration};
 pub type Client = sc_service::TFullClient<Block, RuntimeApi, sc_executor::WasmExecutor<sp_io::SubstrateHostFunctions>>;
 /// Its database.
 pub type Backend = sc_service::TFullBackend<Block>;
-type Pool = sc_transaction_pool::TransactionPoolHandle<Block, Client>;
+/// Its transaction pool.
+pub type Pool = sc_transaction_pool::TransactionPoolHandle<Block, Client>;
 type GrandpaImport = sc_consensus_grandpa::GrandpaBlockImport<Backend, Block, Client, PatientChain>;
 type GrandpaLink = sc_consensus_grandpa::LinkHalf<Block, Client, PatientChain>;
 type Partial = sc_service::PartialComponents<

@@ -2,7 +2,7 @@
 //!
 //! The pallet and call numbers are pinned here; a test of the runtime compares them with the real ones.
 
-use crate::{Indicator, IndicatorId, Terms, Vote};
+use crate::{Digest, Indicator, IndicatorId, Terms, Vote};
 use alloc::vec::Vec;
 use codec::Encode;
 
@@ -17,9 +17,9 @@ pub fn report(indicator: &Indicator, terms: &Terms) -> Vec<u8> {
 	(INDICATORS, REPORT, indicator, terms).encode()
 }
 
-/// `Indicators::vote(id, vote)`.
-pub fn vote(id: &IndicatorId, vote: Vote) -> Vec<u8> {
-	(INDICATORS, VOTE, id, vote).encode()
+/// `Indicators::vote(id, terms, vote)`; `terms` is [`Terms::hash`].
+pub fn vote(id: &IndicatorId, terms: &Digest, vote: Vote) -> Vec<u8> {
+	(INDICATORS, VOTE, id, terms, vote).encode()
 }
 
 /// `Indicators::withdraw(id)`.

@@ -208,3 +208,10 @@ pub struct Terms {
 	/// A remark for those who vote.
 	pub note: Note,
 }
+
+impl Terms {
+	/// BLAKE2b-256 of the encoding: what a vote says it is about.
+	pub fn hash(&self) -> Digest {
+		sp_crypto_hashing::blake2_256(&self.encode())
+	}
+}

@@ -173,6 +173,11 @@ impl_runtime_apis! {
 				.collect()
 		}
 
+		fn awaiting(isp: AccountBytes, mut ids: Vec<IndicatorId>) -> Vec<Proposal> {
+			ids.truncate(MAX_PENDING as usize);
+			pallet_indicators::Pallet::<Runtime>::awaiting(&isp.into(), ids).into_iter().map(proposal).collect()
+		}
+
 		fn counts() -> (u32, u32) {
 			(ActiveCount::<Runtime>::get(), ProposedCount::<Runtime>::get())
 		}

@@ -31,7 +31,10 @@ fn enforcers_write_calls_as_the_runtime_reads_them() {
 		pallet_indicators::Call::report { indicator: indicator.clone(), terms: terms() },
 		call::report(&indicator, &terms()),
 	);
-	same(pallet_indicators::Call::vote { id, vote: Vote::Sighting }, call::vote(&id, Vote::Sighting));
+	same(
+		pallet_indicators::Call::vote { id, terms: [5; 32], vote: Vote::Sighting },
+		call::vote(&id, &[5; 32], Vote::Sighting),
+	);
 	same(pallet_indicators::Call::withdraw { id }, call::withdraw(&id));
 }
 

@@ -42,7 +42,7 @@ pub enum Command {
 }
 
 /// The peer that a block is about.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Target {
 	/// All addresses of a network; one address is a network of full length.
 	Network(Network),

@@ -18,7 +18,7 @@ use crate::core::{
 	hex,
 };
 use jsonrpsee::core::client::Subscription;
-use ringfence_primitives::{call, Indicator, IndicatorId, Terms, Vote};
+use ringfence_primitives::{call, Digest, Indicator, IndicatorId, Terms, Vote};
 use sp_core::{
 	crypto::{Ss58AddressFormat, Ss58Codec},
 	sr25519, Pair,
@@ -46,8 +46,13 @@ const PATIENCE_FUTURE: Duration = Duration::from_secs(6);
 pub enum Call {
 	/// Report the indicator.
 	Report(Box<(Indicator, Terms)>),
-	/// Vote on the indicator.
-	Vote(Vote),
+	/// Vote on the indicator under these terms.
+	Vote {
+		/// [`Terms::hash`].
+		terms: Digest,
+		/// What is said of it.
+		vote: Vote,
+	},
 	/// Take the own report back.
 	Withdraw,
 }
@@ -57,7 +62,7 @@ impl Call {
 	pub const fn name(&self) -> &'static str {
 		match self {
 			Self::Report(_) => "report",
-			Self::Vote(_) => "vote",
+			Self::Vote { .. } => "vote",
 			Self::Withdraw => "withdraw",
 		}
 	}
@@ -65,7 +70,7 @@ impl Call {
 	fn encode(&self, id: &IndicatorId) -> Vec<u8> {
 		match self {
 			Self::Report(report) => call::report(&report.0, &report.1),
-			Self::Vote(vote) => call::vote(id, *vote),
+			Self::Vote { terms, vote } => call::vote(id, terms, *vote),
 			Self::Withdraw => call::withdraw(id),
 		}
 	}

@@ -17,9 +17,9 @@ use ringfence_primitives::{AccountBytes, Millis, Network, Proposal};
 use std::{sync::Arc, time::Duration};
 use tracing::{error, info, warn};
 
-/// Time in which a proposal that is sent again, after a reconnection or a fork, is not voted on again: the vote is on
-/// its way.
-const ON_ITS_WAY: Millis = 60_000;
+/// Time in which a proposal that is sent again (from the pool and then from its block, after a reconnection or a fork) is
+/// not voted on again: the vote is on its way. The node asks again for what it still misses after ten blocks.
+const ON_ITS_WAY: Millis = 4_000;
 /// Pause after the node refused to say what is proposed. That is no reason to stop enforcing.
 const PAUSE: Duration = Duration::from_secs(60);
 
@@ -85,7 +85,7 @@ impl Voter {
 		match vet(&self.policy, &proposal, &self.protected, &self.allowed) {
 			Some((vote, why)) => {
 				info!(at = now, id, %vote, why, "vote");
-				self.submitter.submit(Job { id: proposal.id, call: Call::Vote(vote) });
+				self.submitter.submit(Job { id: proposal.id, call: Call::Vote { terms: proposal.terms.hash(), vote } });
 				self.board.update(|status| status.counts.votes += 1);
 			}
 			None => {

@@ -5,12 +5,11 @@ pub mod log;
 pub mod proposals;
 pub mod status;
 
-use crate::service::Client;
+use crate::service::{Client, Pool};
 use jsonrpsee::{core::RegisterMethodError, types::ErrorObjectOwned, RpcModule};
 use log::FinalizedLog;
 use ringfence_runtime::{opaque::Block, AccountId, Hash, Nonce};
 use sc_network_sync::SyncingService;
-use sc_transaction_pool::TransactionPoolHandle;
 use std::sync::Arc;
 use substrate_frame_rpc_system::{System, SystemApiServer};
 
@@ -18,7 +17,7 @@ use substrate_frame_rpc_system::{System, SystemApiServer};
 #[derive(Clone)]
 pub struct Deps {
 	pub client: Arc<Client>,
-	pub pool: Arc<TransactionPoolHandle<Block, Client>>,
+	pub pool: Arc<Pool>,
 	pub sync: Arc<SyncingService<Block>>,
 	pub log: Arc<FinalizedLog>,
 	pub chain: String,
@@ -32,9 +31,12 @@ pub fn build(deps: Deps) -> Result<RpcModule<()>, RegisterMethodError> {
 	use status::{Status, StatusApiServer};
 
 	let mut module = RpcModule::new(());
-	module.merge(SystemApiServer::<Hash, AccountId, Nonce>::into_rpc(System::new(deps.client.clone(), deps.pool)))?;
+	module.merge(SystemApiServer::<Hash, AccountId, Nonce>::into_rpc(System::new(
+		deps.client.clone(),
+		deps.pool.clone(),
+	)))?;
 	module.merge(Changes::new(deps.log.clone()).into_rpc())?;
-	module.merge(Proposals::new(deps.client.clone()).into_rpc())?;
+	module.merge(Proposals::new(deps.client.clone(), deps.pool).into_rpc())?;
 	module.merge(
 		Status { client: deps.client, sync: deps.sync, log: deps.log, chain: deps.chain, version: deps.version }
 			.into_rpc(),

@@ -1,8 +1,12 @@
-//! `ringfence_subscribeProposals`: what awaits an ISP's vote, on best blocks, because vetting does not wait for finality.
+//! `ringfence_subscribeProposals`: what awaits an ISP's vote, as early as can be.
+//!
+//! A report is shown when it enters the node's pool, so that votes can ride in the block that takes the report, and again
+//! when a best block has it: vetting does not wait for finality. Whatever is still without this ISP's vote some blocks
+//! later is shown once more, since votes can get lost with a fork or a full pool.
 
 use super::{internal, BAD_ARGUMENT};
-use crate::service::Client;
-use codec::Encode;
+use crate::service::{Client, Pool};
+use codec::{Decode, Encode};
 use futures::StreamExt;
 use jsonrpsee::{
 	core::{async_trait, SubscriptionResult},
@@ -12,12 +16,18 @@ use jsonrpsee::{
 };
 use pallet_indicators::api::IndicatorsApi;
 use ringfence_primitives::{AccountBytes, IndicatorId, Proposal};
-use ringfence_runtime::Hash;
+use ringfence_runtime::{AccountId, Hash, RuntimeCall, UncheckedExtrinsic, VERSION};
 use sc_client_api::BlockchainEvents;
-use sp_api::ProvideRuntimeApi;
+use sc_transaction_pool_api::{InPoolTransaction, TransactionPool};
+use sp_api::{Core, ProvideRuntimeApi};
 use sp_blockchain::HeaderBackend;
 use sp_core::Bytes;
-use std::sync::Arc;
+use sp_runtime::{generic::Preamble, MultiAddress};
+use std::{
+	collections::VecDeque,
+	sync::Arc,
+	time::{SystemTime, UNIX_EPOCH},
+};
 
 /// Proposals that one answer of the runtime may hold.
 const PAGE: u32 = 256;
@@ -25,42 +35,107 @@ const PAGE: u32 = 256;
 /// New best blocks that are asked one by one; beyond that, everything pending is sent again.
 const MAX_ROUTE: usize = 64;
 
+/// Blocks after which a proposal is shown again if it still lacks the vote.
+const AGAIN_AFTER: u32 = 10;
+
+/// Proposals that are remembered for that. The oldest are forgotten first: a new subscription shows them.
+const MAX_REMEMBERED: usize = 4_096;
+
 #[rpc(server, namespace = "ringfence")]
 pub trait ProposalsApi {
-	/// Sends proposals that `isp` (32 bytes) has not voted on: all that are pending, then those of each new best block.
+	/// Sends proposals that `isp` (32 bytes) has not voted on: all that are pending, then each as it is reported. One can
+	/// be sent several times.
 	#[subscription(name = "subscribeProposals" => "proposals", unsubscribe = "unsubscribeProposals", item = Vec<Bytes>)]
 	async fn subscribe_proposals(&self, isp: Bytes) -> SubscriptionResult;
 }
 
 pub struct Proposals {
 	client: Arc<Client>,
+	pool: Arc<Pool>,
 }
 
 impl Proposals {
-	pub fn new(client: Arc<Client>) -> Self {
-		Self { client }
+	pub fn new(client: Arc<Client>, pool: Arc<Pool>) -> Self {
+		Self { client, pool }
 	}
 
-	async fn send_pending(&self, sink: &SubscriptionSink, isp: AccountBytes, at: Hash) -> SubscriptionResult {
+	/// What a transaction in the pool reports, if it is a report. The runtime that this node was built with reads it, so a
+	/// node that is older or newer than the chain's runtime waits for blocks instead.
+	fn reported_by(&self, transaction: &Hash) -> Option<Proposal> {
+		let best = self.client.info().best_hash;
+		let version = self.client.runtime_api().version(best).ok()?;
+		if version.transaction_version != VERSION.transaction_version || version.spec_version != VERSION.spec_version {
+			return None;
+		}
+		let encoded = self.pool.ready_transaction(transaction)?.data().encode();
+		let transaction = UncheckedExtrinsic::decode(&mut &encoded[..]).ok()?;
+		let Preamble::Signed(MultiAddress::Id(reporter), ..) = transaction.preamble else { return None };
+		let RuntimeCall::Indicators(pallet_indicators::Call::report { indicator, terms }) = transaction.function else {
+			return None;
+		};
+		let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+		Some(Proposal {
+			id: indicator.id(),
+			indicator,
+			terms,
+			reporter: AccountId::into(reporter),
+			isp: None,
+			proposed_at: u64::try_from(now.as_millis()).unwrap_or_default(),
+		})
+	}
+}
+
+/// One ISP's subscription.
+struct Session<'a> {
+	client: &'a Client,
+	sink: SubscriptionSink,
+	isp: AccountBytes,
+	/// What was shown, and at which height, oldest first.
+	shown: VecDeque<(u32, IndicatorId)>,
+}
+
+impl Session<'_> {
+	/// Shows proposals, and remembers to ask again at `height` plus [`AGAIN_AFTER`].
+	async fn show(&mut self, height: u32, proposals: Vec<Proposal>) -> SubscriptionResult {
+		if proposals.is_empty() {
+			return Ok(());
+		}
+		let items: Vec<Bytes> = proposals.iter().map(|proposal| proposal.encode().into()).collect();
+		self.shown.extend(proposals.iter().map(|proposal| (height, proposal.id)));
+		let surplus = self.shown.len().saturating_sub(MAX_REMEMBERED);
+		self.shown.drain(..surplus);
+		Ok(self.sink.send(SubscriptionMessage::from_json(&items)?).await?)
+	}
+
+	async fn show_all_pending(&mut self, height: u32, at: Hash) -> SubscriptionResult {
 		let mut after: Option<IndicatorId> = None;
 		loop {
-			let page = self.client.runtime_api().pending(at, isp, after, PAGE).map_err(internal)?;
+			let page = self.client.runtime_api().pending(at, self.isp, after, PAGE).map_err(internal)?;
 			let complete = page.len() < PAGE as usize;
 			after = page.last().map(|proposal| proposal.id);
-			send(sink, page).await?;
+			self.show(height, page).await?;
 			if complete {
 				return Ok(());
 			}
 		}
 	}
-}
 
-async fn send(sink: &SubscriptionSink, proposals: Vec<Proposal>) -> SubscriptionResult {
-	if proposals.is_empty() {
-		return Ok(());
+	/// Shows once more what was shown [`AGAIN_AFTER`] blocks ago and still lacks the vote.
+	async fn show_again(&mut self, height: u32, at: Hash) -> SubscriptionResult {
+		let due = |(shown, _): &(u32, IndicatorId)| shown.saturating_add(AGAIN_AFTER) <= height;
+		let ids: Vec<IndicatorId> =
+			self.shown.iter().take(PAGE as usize).take_while(|item| due(item)).map(|(_, id)| *id).collect();
+		if ids.is_empty() {
+			return Ok(());
+		}
+		self.shown.drain(..ids.len());
+		let missed = self.client.runtime_api().awaiting(at, self.isp, ids).map_err(internal)?;
+		if missed.is_empty() {
+			return Ok(());
+		}
+		let items: Vec<Bytes> = missed.iter().map(|proposal| proposal.encode().into()).collect();
+		Ok(self.sink.send(SubscriptionMessage::from_json(&items)?).await?)
 	}
-	let items: Vec<Bytes> = proposals.iter().map(|proposal| proposal.encode().into()).collect();
-	Ok(sink.send(SubscriptionMessage::from_json(&items)?).await?)
 }
 
 #[async_trait]
@@ -71,30 +146,39 @@ impl ProposalsApiServer for Proposals {
 			pending.reject(ErrorObjectOwned::owned(BAD_ARGUMENT, cause, None::<()>)).await;
 			return Ok(());
 		};
+		let mut entering = self.pool.import_notification_stream();
 		let mut imports = self.client.import_notification_stream().filter(|n| futures::future::ready(n.is_new_best));
-		let mut best = self.client.info().best_hash;
-		let sink = pending.accept().await?;
-		self.send_pending(&sink, isp, best).await?;
+		let info = self.client.info();
+		let (mut best, mut height) = (info.best_hash, info.best_number);
+		let mut session = Session { client: &*self.client, sink: pending.accept().await?, isp, shown: VecDeque::new() };
+		session.show_all_pending(height, best).await?;
 		loop {
 			let new = tokio::select! {
-				() = sink.closed() => return Ok(()),
+				() = session.sink.closed() => return Ok(()),
+				transaction = entering.next() => {
+					let Some(transaction) = transaction else { return Ok(()) };
+					let reported = self.reported_by(&transaction).filter(|proposal| proposal.reporter != isp);
+					session.show(height, reported.into_iter().collect()).await?;
+					continue;
+				},
 				import = imports.next() => match import {
-					Some(import) => import.hash,
+					Some(import) => import,
 					None => return Ok(()),
 				},
 			};
-			let route = sp_blockchain::tree_route(&*self.client, best, new)?;
-			best = new;
+			let route = sp_blockchain::tree_route(&*self.client, best, new.hash)?;
+			(best, height) = (new.hash, new.header.number);
 			if route.enacted().len() > MAX_ROUTE {
-				self.send_pending(&sink, isp, best).await?;
+				session.show_all_pending(height, best).await?;
 				continue;
 			}
 			for block in route.enacted() {
 				let mut reported = self.client.runtime_api().reported(block.hash).map_err(internal)?;
 				// An ISP's own report is its approval already.
 				reported.retain(|proposal| proposal.reporter != isp);
-				send(&sink, reported).await?;
+				session.show(height, reported).await?;
 			}
+			session.show_again(height, best).await?;
 		}
 	}
 }

@@ -13,6 +13,9 @@ sp_api::decl_runtime_apis! {
 		/// `limit` is cut to 256.
 		fn pending(isp: AccountBytes, after: Option<IndicatorId>, limit: u32) -> Vec<Proposal>;
 
+		/// Those of `ids` (256 at most) that await votes and that `isp` has not voted on.
+		fn awaiting(isp: AccountBytes, ids: Vec<IndicatorId>) -> Vec<Proposal>;
+
 		/// How many indicators are active, and how many await votes.
 		fn counts() -> (u32, u32);
 	}

@@ -82,7 +82,8 @@ fn almost<T: Config>() -> (IndicatorId, T::AccountId) {
 		if before.votes.len() >= missing {
 			break;
 		}
-		Pallet::<T>::do_vote(voters[next].clone(), id, Vote::Approve).expect("an ISP that has not voted");
+		Pallet::<T>::do_vote(voters[next].clone(), id, terms().hash(), Vote::Approve)
+			.expect("an ISP that has not voted");
 		next += 1;
 	}
 	(id, voters[next].clone())
@@ -111,7 +112,7 @@ mod benches {
 		protect_all::<T>();
 
 		#[extrinsic_call]
-		_(RawOrigin::Signed(last), id, Vote::Approve);
+		_(RawOrigin::Signed(last), id, terms().hash(), Vote::Approve);
 
 		assert!(matches!(Records::<T>::get(id).map(|record| record.status), Some(Status::Active { .. })));
 	}
@@ -120,7 +121,7 @@ mod benches {
 	fn withdraw() {
 		fill_log::<T>();
 		let (id, last) = almost::<T>();
-		Pallet::<T>::do_vote(last, id, Vote::Approve).expect("the deciding vote");
+		Pallet::<T>::do_vote(last, id, terms().hash(), Vote::Approve).expect("the deciding vote");
 		let reporter = Records::<T>::get(id).expect("it is active").reporter;
 
 		#[extrinsic_call]

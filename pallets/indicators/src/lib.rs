@@ -58,7 +58,7 @@ pub mod pallet {
 	use alloc::vec::Vec;
 	use frame_support::{pallet_prelude::*, traits::Time};
 	use frame_system::pallet_prelude::*;
-	use ringfence_primitives::{Change, Indicator, IndicatorId, LogHead, Millis, Network, Terms, Vote};
+	use ringfence_primitives::{Change, Digest, Indicator, IndicatorId, LogHead, Millis, Network, Terms, Vote};
 
 	const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
 
@@ -181,6 +181,8 @@ pub mod pallet {
 		NotIsp,
 		/// There is no such indicator.
 		NotFound,
+		/// The vote is about other terms than those on record.
+		OtherTerms,
 		/// The indicator overlaps a protected network.
 		OverlapsProtected,
 		/// The network is wider than any indicator may be.
@@ -258,16 +260,17 @@ pub mod pallet {
 			Self::do_report(who, indicator, terms)
 		}
 
-		/// Says what an ISP thinks of a proposed or active indicator.
+		/// Says what an ISP thinks of a proposed or active indicator under the terms whose hash is `terms`: whoever takes a
+		/// report back and makes it again with other terms does not keep the votes.
 		///
-		/// Origin: an active ISP. Errors: [`Error::NotIsp`], [`Error::NotFound`], [`Error::AlreadyVoted`],
-		/// [`Error::AlreadyRejected`], [`Error::OverlapsProtected`] for an approval. Events: [`Event::Voted`], and
-		/// [`Event::Activated`], [`Event::Rejected`] or [`Event::Revoked`] where the vote decides.
+		/// Origin: an active ISP. Errors: [`Error::NotIsp`], [`Error::NotFound`], [`Error::OtherTerms`],
+		/// [`Error::AlreadyVoted`], [`Error::AlreadyRejected`], [`Error::OverlapsProtected`] for an approval. Events:
+		/// [`Event::Voted`], and [`Event::Activated`], [`Event::Rejected`] or [`Event::Revoked`] where the vote decides.
 		#[pallet::call_index(1)]
 		#[pallet::weight(T::WeightInfo::vote())]
-		pub fn vote(origin: OriginFor<T>, id: IndicatorId, vote: Vote) -> DispatchResult {
+		pub fn vote(origin: OriginFor<T>, id: IndicatorId, terms: Digest, vote: Vote) -> DispatchResult {
 			let who = ensure_signed(origin)?;
-			Self::do_vote(who, id, vote)
+			Self::do_vote(who, id, terms, vote)
 		}
 
 		/// Takes a report back: a proposal is dropped, an active indicator revoked.

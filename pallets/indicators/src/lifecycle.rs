@@ -8,7 +8,7 @@ use frame_support::{
 	traits::{Get, Time},
 	BoundedVec, CloneNoBound, DebugNoBound, EqNoBound, PartialEqNoBound,
 };
-use ringfence_primitives::{ChangeKind, Decision, Indicator, IndicatorId, Millis, Terms, Vote};
+use ringfence_primitives::{ChangeKind, Decision, Digest, Indicator, IndicatorId, Millis, Terms, Vote};
 use scale_info::TypeInfo;
 use sp_runtime::DispatchResult;
 
@@ -123,9 +123,10 @@ impl<T: Config> Pallet<T> {
 		}
 	}
 
-	pub(crate) fn do_vote(who: T::AccountId, id: IndicatorId, vote: Vote) -> DispatchResult {
+	pub(crate) fn do_vote(who: T::AccountId, id: IndicatorId, terms: Digest, vote: Vote) -> DispatchResult {
 		ensure!(T::Members::voice(&who) == Some(Voice::Isp), Error::<T>::NotIsp);
 		let record = Records::<T>::get(id).ok_or(Error::<T>::NotFound)?;
+		ensure!(record.terms.hash() == terms, Error::<T>::OtherTerms);
 		ensure!(record.status != Status::Rejected, Error::<T>::AlreadyRejected);
 		if vote.is_approval() {
 			// Protection may have grown since the report.
@@ -303,6 +304,15 @@ impl<T: Config> Pallet<T> {
 		keys.filter_map(|id| Some((id, Records::<T>::get(id)?)))
 			.filter(|(_, record)| !record.votes.iter().any(|(voter, _)| voter == isp))
 			.take(limit as usize)
+			.collect()
+	}
+
+	/// Those of `ids` that `isp` has not voted on and that await votes.
+	pub fn awaiting(isp: &T::AccountId, ids: Vec<IndicatorId>) -> Vec<(IndicatorId, RecordOf<T>)> {
+		ids.into_iter()
+			.filter_map(|id| Some((id, Records::<T>::get(id)?)))
+			.filter(|(_, record)| record.status == Status::Proposed)
+			.filter(|(_, record)| !record.votes.iter().any(|(voter, _)| voter == isp))
 			.collect()
 	}
 

@@ -159,12 +159,18 @@ pub fn lasting(seconds: u32) -> Terms {
 	Terms { lifetime: Lifetime::new(seconds).unwrap(), ..terms() }
 }
 
+/// Votes on what is on record.
+pub fn vote(isp: u64, id: IndicatorId, vote: Vote) -> sp_runtime::DispatchResult {
+	let terms = crate::Records::<Test>::get(id).map_or([0; 32], |record| record.terms.hash());
+	Indicators::vote(origin(isp), id, terms, vote)
+}
+
 /// Reports `text` by ISP 1 and has ISPs 2 and 3 approve. Returns its name.
 pub fn activate(text: &str) -> IndicatorId {
 	let id = indicator(text).id();
 	Indicators::report(origin(1), indicator(text), terms()).unwrap();
-	Indicators::vote(origin(2), id, Vote::Approve).unwrap();
-	Indicators::vote(origin(3), id, Vote::Approve).unwrap();
+	vote(2, id, Vote::Approve).unwrap();
+	vote(3, id, Vote::Approve).unwrap();
 	id
 }
 

@@ -10,7 +10,9 @@ use sp_runtime::{
 	generic::Era,
 	impl_tx_ext_default,
 	traits::{AsSystemOriginSigner, DispatchInfoOf, Dispatchable, Implication, TransactionExtension, ValidateResult},
-	transaction_validity::{InvalidTransaction, TransactionPriority, TransactionValidityError, ValidTransaction},
+	transaction_validity::{
+		InvalidTransaction, TransactionPriority, TransactionTag, TransactionValidityError, ValidTransaction,
+	},
 };
 
 /// Blocks for which a transaction waits in the pool.
@@ -30,17 +32,27 @@ pub enum Refusal {
 
 /// A look at a call before it comes in.
 pub trait Screen<AccountId, Call> {
-	/// Refuses what is bound to fail, so that it takes no place in a block and its sender hears at once why.
-	fn screen(who: &AccountId, call: &Call) -> Result<(), InvalidTransaction>;
+	/// Refuses what is bound to fail, so that it takes no place in a block and its sender hears at once why. Says what
+	/// the call has to come after, where it makes sense only then.
+	fn screen(who: &AccountId, call: &Call) -> Result<Order, InvalidTransaction>;
 
 	/// What the look costs.
 	fn weight(call: &Call) -> Weight;
 }
 
+/// How a transaction is ordered among those in the pool, beside its nonce.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Order {
+	/// What may come once this one is in a block.
+	pub provides: Option<TransactionTag>,
+	/// What has to be in a block before this one, or earlier in the same.
+	pub requires: Option<TransactionTag>,
+}
+
 /// Lets everything in.
 impl<AccountId, Call> Screen<AccountId, Call> for () {
-	fn screen(_: &AccountId, _: &Call) -> Result<(), InvalidTransaction> {
-		Ok(())
+	fn screen(_: &AccountId, _: &Call) -> Result<Order, InvalidTransaction> {
+		Ok(Order::default())
 	}
 
 	fn weight(_: &Call) -> Weight {
@@ -112,9 +124,14 @@ where
 		if Pallet::<T>::quota_left(&who, &role) == 0 {
 			return Err(InvalidTransaction::ExhaustsResources.into());
 		}
-		T::Screen::screen(&who, call)?;
-		let validity =
-			ValidTransaction { priority: priority(&role), longevity: LONGEVITY, propagate: true, ..Default::default() };
+		let order = T::Screen::screen(&who, call)?;
+		let validity = ValidTransaction {
+			priority: priority(&role),
+			requires: order.requires.into_iter().collect(),
+			provides: order.provides.into_iter().collect(),
+			longevity: LONGEVITY,
+			propagate: true,
+		};
 		Ok((validity, (who, role), origin))
 	}
 

@@ -32,7 +32,7 @@ mod register;
 mod tests;
 pub mod weights;
 
-pub use extension::{CheckMember, MortalOnly, Refusal, Screen};
+pub use extension::{CheckMember, MortalOnly, Order, Refusal, Screen};
 pub use pallet::*;
 pub use register::{EnsureLeader, Member, Quotas, Role, Status};
 pub use weights::WeightInfo;

@@ -43,12 +43,12 @@ impl crate::Config for Test {
 pub struct NoRemarks;
 
 impl crate::Screen<u64, RuntimeCall> for NoRemarks {
-	fn screen(_: &u64, call: &RuntimeCall) -> Result<(), InvalidTransaction> {
+	fn screen(_: &u64, call: &RuntimeCall) -> Result<crate::Order, InvalidTransaction> {
 		match call {
 			RuntimeCall::System(frame_system::Call::remark { remark }) if !remark.is_empty() => {
 				Err(InvalidTransaction::Custom(16))
 			}
-			_ => Ok(()),
+			_ => Ok(crate::Order { provides: Some(vec![1]), requires: Some(vec![2]) }),
 		}
 	}
 

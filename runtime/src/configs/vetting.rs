@@ -2,14 +2,16 @@
 
 use super::consensus::MaxIsps;
 use crate::{weights, AccountId, BlockNumber, Indicators, Runtime, RuntimeCall, Timestamp};
+use codec::Encode;
 use frame_support::{
 	parameter_types,
 	traits::{ConstU32, ConstU64},
 	weights::Weight,
 };
-use pallet_indicators::Voice;
-use pallet_tiers::{Quotas, Role, Screen};
-use sp_runtime::transaction_validity::InvalidTransaction;
+use pallet_indicators::{Call, Records, Voice};
+use pallet_tiers::{Order, Quotas, Role, Screen};
+use ringfence_primitives::{Digest, IndicatorId};
+use sp_runtime::transaction_validity::{InvalidTransaction, TransactionTag};
 
 parameter_types! {
 	/// One minute.
@@ -23,7 +25,7 @@ impl pallet_tiers::Config for Runtime {
 	type MaxSubscribers = ConstU32<1_000_000>;
 	type QuotaWindow = QuotaWindow;
 	type Quotas = MemberQuotas;
-	type Screen = Blockable;
+	type Screen = Vetting;
 	type WeightInfo = weights::pallet_tiers::WeightInfo<Runtime>;
 }
 
@@ -44,28 +46,39 @@ impl pallet_indicators::Config for Runtime {
 /// `InvalidTransaction::Custom` for a report of what must not be blocked.
 pub const UNBLOCKABLE: u8 = 16;
 
-/// Turns reports of what must not be blocked away at the door. Dispatch checks again: protection may grow meanwhile.
-pub struct Blockable;
+/// Turns reports of what must not be blocked away at the door; dispatch checks again, since protection may grow
+/// meanwhile. Lets a vote wait in the pool for the report that it is about, so that both fit into one block.
+pub struct Vetting;
 
-impl Screen<AccountId, RuntimeCall> for Blockable {
-	fn screen(_: &AccountId, call: &RuntimeCall) -> Result<(), InvalidTransaction> {
+impl Screen<AccountId, RuntimeCall> for Vetting {
+	fn screen(_: &AccountId, call: &RuntimeCall) -> Result<Order, InvalidTransaction> {
 		match call {
-			RuntimeCall::Indicators(pallet_indicators::Call::report { indicator, .. }) => {
-				Indicators::ensure_blockable(indicator).map_err(|_| InvalidTransaction::Custom(UNBLOCKABLE))
+			RuntimeCall::Indicators(Call::report { indicator, terms }) => {
+				Indicators::ensure_blockable(indicator).map_err(|_| InvalidTransaction::Custom(UNBLOCKABLE))?;
+				Ok(Order { provides: Some(tag(&indicator.id(), &terms.hash())), requires: None })
 			}
-			_ => Ok(()),
+			RuntimeCall::Indicators(Call::vote { id, terms, .. }) if !Records::<Runtime>::contains_key(id) => {
+				Ok(Order { provides: None, requires: Some(tag(id, terms)) })
+			}
+			_ => Ok(Order::default()),
 		}
 	}
 
 	fn weight(call: &RuntimeCall) -> Weight {
 		match call {
-			RuntimeCall::Indicators(pallet_indicators::Call::report { .. }) => {
+			RuntimeCall::Indicators(Call::report { .. }) => {
 				<<Runtime as pallet_indicators::Config>::WeightInfo as pallet_indicators::WeightInfo>::ensure_blockable(
 				)
 			}
+			RuntimeCall::Indicators(Call::vote { .. }) => <Runtime as frame_system::Config>::DbWeight::get().reads(1),
 			_ => Weight::zero(),
 		}
 	}
+}
+
+/// Names a report in the pool: the indicator and the terms, so that a vote comes after just the report that it is about.
+fn tag(id: &IndicatorId, terms: &Digest) -> TransactionTag {
+	(b"report", id, terms).encode()
 }
 
 /// The register of members, as the indicators pallet sees it.

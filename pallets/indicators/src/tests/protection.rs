@@ -32,8 +32,8 @@ fn protection_that_came_after_the_report_stops_the_vote() {
 		let id = indicator("198.18.0.1").id();
 		assert_ok!(Indicators::report(origin(1), indicator("198.18.0.1"), terms()));
 		assert_ok!(Indicators::protect(origin(1), network("198.18.0.0/24")));
-		assert_noop!(Indicators::vote(origin(2), id, Vote::Approve), E::OverlapsProtected);
-		assert_ok!(Indicators::vote(origin(2), id, Vote::Reject));
+		assert_noop!(vote(2, id, Vote::Approve), E::OverlapsProtected);
+		assert_ok!(vote(2, id, Vote::Reject));
 	});
 }
 

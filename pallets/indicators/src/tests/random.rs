@@ -53,8 +53,7 @@ proptest! {
 				let run = || match &step {
 					Step::Report(o, i, l) => Indicators::report(origin(*o), subject(*i), lasting(*l)),
 					Step::Vote(o, i, v) => {
-						let vote = [Vote::Approve, Vote::Sighting, Vote::Reject][*v as usize];
-						Indicators::vote(origin(*o), subject(*i).id(), vote)
+						vote(*o, subject(*i).id(), [Vote::Approve, Vote::Sighting, Vote::Reject][*v as usize])
 					},
 					Step::Withdraw(o, i) => Indicators::withdraw(origin(*o), subject(*i).id()),
 					Step::Protect(o, i, protect) => {

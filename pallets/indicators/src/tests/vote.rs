@@ -19,9 +19,9 @@ fn propose(who: u64, text: &str) -> IndicatorId {
 fn more_than_half_of_the_isps_activate() {
 	on_chain(|| {
 		let id = propose(1, "198.18.0.1");
-		assert_ok!(Indicators::vote(origin(2), id, Vote::Approve));
+		assert_ok!(vote(2, id, Vote::Approve));
 		assert_eq!(status(id), Some(Status::Proposed), "two of four are not more than half");
-		assert_ok!(Indicators::vote(origin(3), id, Vote::Sighting));
+		assert_ok!(vote(3, id, Vote::Sighting));
 		assert_eq!(status(id), Some(Status::Active { since: START }));
 		let ChangeKind::Activated(decision) = newest() else { panic!("{:?}", newest()) };
 		assert_eq!(decision.indicator, indicator("198.18.0.1"));
@@ -38,7 +38,7 @@ fn wherever_there_are_two_isps_the_reporters_own_cannot_promote_alone() {
 		Isps::set(&vec![1, 2]);
 		let id = propose(1, "198.18.0.1");
 		assert_eq!(status(id), Some(Status::Proposed));
-		assert_ok!(Indicators::vote(origin(2), id, Vote::Approve));
+		assert_ok!(vote(2, id, Vote::Approve));
 		assert!(matches!(status(id), Some(Status::Active { .. })));
 	});
 }
@@ -49,12 +49,12 @@ fn wide_networks_need_two_thirds() {
 		Isps::set(&(1..=9).collect::<Vec<u64>>());
 		let (narrow, wide) = (propose(1, "198.18.1.0/24"), propose(1, "198.18.2.0/23"));
 		for isp in 2..=5 {
-			assert_ok!(Indicators::vote(origin(isp), narrow, Vote::Approve));
-			assert_ok!(Indicators::vote(origin(isp), wide, Vote::Approve));
+			assert_ok!(vote(isp, narrow, Vote::Approve));
+			assert_ok!(vote(isp, wide, Vote::Approve));
 		}
 		assert!(matches!(status(narrow), Some(Status::Active { .. })), "five of nine");
 		assert_eq!(status(wide), Some(Status::Proposed));
-		assert_ok!(Indicators::vote(origin(6), wide, Vote::Approve));
+		assert_ok!(vote(6, wide, Vote::Approve));
 		assert!(matches!(status(wide), Some(Status::Active { .. })), "six of nine");
 	});
 }
@@ -63,12 +63,12 @@ fn wide_networks_need_two_thirds() {
 fn one_third_of_rejections_stops_a_proposal_for_its_time() {
 	on_chain(|| {
 		let id = propose(1, "198.18.0.1");
-		assert_ok!(Indicators::vote(origin(2), id, Vote::Reject));
+		assert_ok!(vote(2, id, Vote::Reject));
 		assert_eq!(status(id), Some(Status::Proposed), "one of four is less than a third");
-		assert_ok!(Indicators::vote(origin(3), id, Vote::Reject));
+		assert_ok!(vote(3, id, Vote::Reject));
 		System::assert_last_event(Event::Rejected { id }.into());
 		assert_eq!(status(id), Some(Status::Rejected));
-		assert_noop!(Indicators::vote(origin(4), id, Vote::Approve), E::AlreadyRejected);
+		assert_noop!(vote(4, id, Vote::Approve), E::AlreadyRejected);
 		assert_noop!(Indicators::report(origin(1), indicator("198.18.0.1"), terms()), E::AlreadyRejected);
 		assert_noop!(Indicators::withdraw(origin(1), id), E::AlreadyRejected);
 		live(HOUR + 20_000);
@@ -82,12 +82,24 @@ fn only_active_isps_vote_and_only_once_the_same() {
 	on_chain(|| {
 		let id = propose(1, "198.18.0.1");
 		for who in [77, 201, RESEARCHER] {
-			assert_noop!(Indicators::vote(origin(who), id, Vote::Approve), E::NotIsp);
+			assert_noop!(vote(who, id, Vote::Approve), E::NotIsp);
 		}
-		assert_noop!(Indicators::vote(origin(1), id, Vote::Approve), E::AlreadyVoted);
-		assert_ok!(Indicators::vote(origin(2), id, Vote::Reject));
-		assert_noop!(Indicators::vote(origin(2), id, Vote::Reject), E::AlreadyVoted);
-		assert_noop!(Indicators::vote(origin(2), [9; 32], Vote::Approve), E::NotFound);
+		assert_noop!(vote(1, id, Vote::Approve), E::AlreadyVoted);
+		assert_ok!(vote(2, id, Vote::Reject));
+		assert_noop!(vote(2, id, Vote::Reject), E::AlreadyVoted);
+		assert_noop!(vote(2, [9; 32], Vote::Approve), E::NotFound);
+	});
+}
+
+#[test]
+fn votes_do_not_follow_a_report_that_comes_back_with_other_terms() {
+	on_chain(|| {
+		let id = propose(1, "198.18.0.1");
+		let seen = terms().hash();
+		assert_ok!(Indicators::withdraw(origin(1), id));
+		assert_ok!(Indicators::report(origin(1), indicator("198.18.0.1"), lasting(2_592_000)));
+		assert_noop!(Indicators::vote(origin(2), id, seen, Vote::Approve), E::OtherTerms);
+		assert_ok!(Indicators::vote(origin(2), id, lasting(2_592_000).hash(), Vote::Approve));
 	});
 }
 
@@ -95,9 +107,9 @@ fn only_active_isps_vote_and_only_once_the_same() {
 fn an_isp_may_change_its_mind() {
 	on_chain(|| {
 		let id = propose(1, "198.18.0.1");
-		assert_ok!(Indicators::vote(origin(2), id, Vote::Reject));
-		assert_ok!(Indicators::vote(origin(2), id, Vote::Approve));
-		assert_ok!(Indicators::vote(origin(3), id, Vote::Approve));
+		assert_ok!(vote(2, id, Vote::Reject));
+		assert_ok!(vote(2, id, Vote::Approve));
+		assert_ok!(vote(3, id, Vote::Approve));
 		assert!(matches!(status(id), Some(Status::Active { .. })));
 		assert_eq!(Records::<Test>::get(id).unwrap().votes.len(), 3);
 	});
@@ -107,14 +119,14 @@ fn an_isp_may_change_its_mind() {
 fn votes_of_isps_that_left_count_no_more() {
 	on_chain(|| {
 		let id = propose(1, "198.18.0.1");
-		assert_ok!(Indicators::vote(origin(2), id, Vote::Approve));
+		assert_ok!(vote(2, id, Vote::Approve));
 		Isps::set(&vec![1, 3, 4]);
-		assert_ok!(Indicators::vote(origin(3), id, Vote::Approve));
+		assert_ok!(vote(3, id, Vote::Approve));
 		assert!(matches!(status(id), Some(Status::Active { .. })), "two of three");
 
 		let other = propose(1, "198.18.0.2");
 		Isps::set(&vec![2, 3, 4]);
-		assert_ok!(Indicators::vote(origin(2), other, Vote::Approve));
+		assert_ok!(vote(2, other, Vote::Approve));
 		assert_eq!(status(other), Some(Status::Proposed), "the reporter left: one of three");
 	});
 }
@@ -123,10 +135,10 @@ fn votes_of_isps_that_left_count_no_more() {
 fn a_majority_of_rejections_revokes_what_is_active() {
 	on_chain(|| {
 		let id = activate("198.18.0.1");
-		assert_ok!(Indicators::vote(origin(2), id, Vote::Reject));
-		assert_ok!(Indicators::vote(origin(4), id, Vote::Reject));
+		assert_ok!(vote(2, id, Vote::Reject));
+		assert_ok!(vote(4, id, Vote::Reject));
 		assert!(matches!(status(id), Some(Status::Active { .. })));
-		assert_ok!(Indicators::vote(origin(3), id, Vote::Reject));
+		assert_ok!(vote(3, id, Vote::Reject));
 		assert_eq!(status(id), None);
 		assert_eq!(newest(), ChangeKind::Revoked(indicator("198.18.0.1")));
 	});
@@ -137,7 +149,7 @@ fn what_awaits_a_vote_is_listed_page_by_page() {
 	on_chain(|| {
 		let mut ids: Vec<IndicatorId> = (1..=5).map(|host| propose(201, &format!("198.18.0.{host}"))).collect();
 		ids.sort();
-		assert_ok!(Indicators::vote(origin(3), ids[2], Vote::Approve));
+		assert_ok!(vote(3, ids[2], Vote::Approve));
 		let names = |isp, after, limit| -> Vec<IndicatorId> {
 			Indicators::pending(&isp, after, limit).into_iter().map(|(id, _)| id).collect()
 		};
@@ -145,5 +157,8 @@ fn what_awaits_a_vote_is_listed_page_by_page() {
 		assert_eq!(names(2, Some(ids[2]), 3), ids[3..]);
 		assert_eq!(names(3, None, 9), [&ids[..2], &ids[3..]].concat());
 		assert!(names(2, Some(ids[4]), 3).is_empty());
+
+		let awaiting = Indicators::awaiting(&3, vec![ids[1], ids[2], [9; 32]]);
+		assert_eq!(awaiting.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [ids[1]]);
 	});
 }

@@ -41,6 +41,7 @@ fn members_come_in_by_role() {
 		let subscriber = knock(RuntimeOrigin::signed(20)).unwrap();
 		assert!(isp.priority > researcher.priority && researcher.priority > subscriber.priority);
 		assert!(isp.propagate && isp.longevity <= 64);
+		assert_eq!((isp.provides, isp.requires), (vec![vec![1]], vec![vec![2]]));
 	});
 }
 
