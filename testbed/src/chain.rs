@@ -194,7 +194,6 @@ impl Chain {
 		let account = signer.public().to_ss58check();
 		let genesis: String = self.ask("chain_getBlockHash", rpc_params![0]).await?;
 		let version: Version = self.ask("state_getRuntimeVersion", rpc_params![]).await?;
-		let nonce: u32 = self.ask("system_accountNextIndex", rpc_params![account]).await?;
 		let anchor = Anchor {
 			genesis: hex::digest(&genesis)
 				.map_err(|error| Error::Malformed { what: "the genesis hash".into(), cause: error.to_string() })?,
@@ -202,11 +201,16 @@ impl Chain {
 			transaction_version: version.transaction_version,
 			birth: self.status().await?.finalized,
 		};
-		let extrinsic = extrinsic::sign(signer, &call, nonce, &anchor);
-
-		let parameters = rpc_params![hex::encode(&extrinsic)];
-		let mut updates: Subscription<Value> =
-			self.subscribe("author_submitAndWatchExtrinsic", parameters, "author_unwatchExtrinsic").await?;
+		let mut updates: Subscription<Value> = loop {
+			let nonce: u32 = self.ask("system_accountNextIndex", rpc_params![&account]).await?;
+			let parameters = rpc_params![hex::encode(&extrinsic::sign(signer, &call, nonce, &anchor))];
+			let watched = self.subscribe("author_submitAndWatchExtrinsic", parameters, "author_unwatchExtrinsic").await;
+			match watched {
+				// The ISP's enforcer uses the same account, and its vote came between: ask for the nonce anew.
+				Err(error) if error.to_string().contains("outdated") => (),
+				watched => break watched?,
+			}
+		};
 		loop {
 			let update = next(&mut updates).await?;
 			if update.get("inBlock").is_some() || update.get("finalized").is_some() {

@@ -33,11 +33,15 @@ use tracing::{debug, info, warn};
 /// Calls that wait at most, such as while no node can be reached.
 pub const QUEUE: usize = 1_024;
 /// Times that a call is tried again.
-pub const RETRIES: u32 = 3;
+pub const RETRIES: u32 = 4;
 /// The prefix of addresses on this chain, for the only call that wants one.
 const SS58_PREFIX: u16 = 42;
 /// Time for a transaction to get into a block: longer than the 64 blocks for which the chain lets it wait.
 const PATIENCE: Duration = Duration::from_secs(45);
+/// Time for which a call waits for quota: two windows of the chain's.
+const PATIENCE_QUOTA: Duration = Duration::from_secs(120);
+/// How often it is tried meanwhile.
+const PAUSE_QUOTA: Duration = Duration::from_secs(5);
 /// Time for one that waits for a lower nonce: it will hardly come.
 const PATIENCE_FUTURE: Duration = Duration::from_secs(6);
 
@@ -88,8 +92,10 @@ pub struct Job {
 #[derive(Debug)]
 struct Attempt {
 	job: Job,
-	/// Attempts made before this one.
+	/// Attempts that failed before this one.
 	made: u32,
+	/// When it was queued.
+	since: Instant,
 }
 
 /// A node to submit to, and what transactions are to be anchored in.
@@ -124,7 +130,7 @@ impl Submitter {
 
 	/// Queues a call. Never waits: where the queue is full the call is refused, in the log.
 	pub fn submit(&self, job: Job) {
-		if let Err(full) = self.queue.try_send(Attempt { job, made: 0 }) {
+		if let Err(full) = self.queue.try_send(Attempt { job, made: 0, since: Instant::now() }) {
 			refuse(&self.board, &full.into_inner().job, "the queue is full");
 		}
 	}
@@ -188,6 +194,13 @@ async fn serve(
 					ChainError::Refused(refusal) if is_final(&refusal) => {
 						refuse(&board, &attempt.job, &refusal.to_string())
 					}
+					ChainError::Refused(refusal) if is_quota(&refusal) => {
+						if attempt.since.elapsed() < PATIENCE_QUOTA {
+							later(&queue, &board, attempt, PAUSE_QUOTA, refusal.to_string());
+						} else {
+							refuse(&board, &attempt.job, "the quota is spent");
+						}
+					}
 					error => again(&queue, &board, attempt, error.to_string()),
 				}
 			}
@@ -217,6 +230,11 @@ fn is_final(refusal: &Refusal) -> bool {
 	const INVALID: i32 = 1010;
 	const REASONS: [&str; 3] = ["Custom error", "Invalid signing address", "call is not expected"];
 	refusal.code == INVALID && REASONS.iter().any(|reason| refusal.message.contains(reason))
+}
+
+/// Whether the account has used up its quota, which the next window gives anew.
+fn is_quota(refusal: &Refusal) -> bool {
+	refusal.message.contains("exhaust the block limits")
 }
 
 /// How watching a transaction ended.
@@ -268,18 +286,22 @@ async fn outcome(watched: &mut Watched) -> Outcome {
 
 /// Tries a call again in a while, or gives it up.
 fn again(queue: &mpsc::WeakSender<Attempt>, board: &Arc<Board>, attempt: Attempt, cause: String) {
-	let Attempt { job, made } = attempt;
-	if made >= RETRIES {
-		return refuse(board, &job, &cause);
+	if attempt.made >= RETRIES {
+		return refuse(board, &attempt.job, &cause);
 	}
-	debug!(id = hex::encode(&job.id), call = job.call.name(), cause, "trying again");
+	// At once, for a nonce that somebody else used; then 0.25 s, 1 s, 4 s: the next block, the next seconds, a last one.
+	let pause = attempt.made.checked_sub(1).map_or(Duration::ZERO, |steps| Duration::from_millis(250 << (2 * steps)));
+	later(queue, board, Attempt { made: attempt.made + 1, ..attempt }, pause, cause);
+}
+
+fn later(queue: &mpsc::WeakSender<Attempt>, board: &Arc<Board>, attempt: Attempt, pause: Duration, cause: String) {
+	debug!(id = hex::encode(&attempt.job.id), call = attempt.job.call.name(), cause, "trying again");
 	let (queue, board) = (queue.clone(), board.clone());
 	tokio::spawn(async move {
-		// 0.25 s, 1 s, 4 s: the next block, the next seconds, and a last one.
-		sleep(Duration::from_millis(250 << (2 * made))).await;
+		sleep(pause).await;
 		// Without a handle left, the enforcer is stopping.
 		let Some(queue) = queue.upgrade() else { return };
-		if let Err(full) = queue.try_send(Attempt { job, made: made + 1 }) {
+		if let Err(full) = queue.try_send(attempt) {
 			refuse(&board, &full.into_inner().job, &cause);
 		}
 	});
@@ -306,6 +328,11 @@ mod tests {
 		assert!(refusal(1010, "Invalid Transaction: Custom error: 3"));
 		assert!(refusal(1010, "Invalid Transaction: Invalid signing address"));
 		assert!(!refusal(1010, "Invalid Transaction: Transaction is outdated"));
+		assert!(!refusal(1010, "Invalid Transaction: Transaction would exhaust the block limits"));
+		assert!(is_quota(&Refusal {
+			code: 1010,
+			message: "Invalid Transaction: Transaction would exhaust the block limits".into()
+		}));
 		assert!(!refusal(1010, "Invalid Transaction: Transaction has a bad signature"));
 		assert!(!refusal(1014, "Priority is too low: (1 vs 1)"));
 		assert!(!refusal(1016, "Immediately Dropped"));

@@ -17,7 +17,7 @@ parameter_types! {
 	/// One minute.
 	pub const QuotaWindow: BlockNumber = 120;
 	/// Transactions a minute. An ISP vets everybody's reports beside making its own.
-	pub const MemberQuotas: Quotas = Quotas { isp: 6_000, subscriber: 30, researcher: 120 };
+	pub const MemberQuotas: Quotas = Quotas { isp: 6_000, subscriber: 60, researcher: 120 };
 }
 
 impl pallet_tiers::Config for Runtime {
