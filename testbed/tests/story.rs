@@ -4,14 +4,17 @@
 
 mod common;
 
+use codec::{Compact, Decode, Encode};
 use common::{step, story};
-use ringfence_enforcer::core::hex;
+use ringfence_enforcer::core::{blake2_256, hex};
 use ringfence_primitives::Indicator;
 use ringfence_testbed::{
+	chain::{next, within, Chain},
 	demo::{Alert, Attack},
 	gateways::dropped,
 	Error, Options, Result, Site, Testbed, PATIENCE,
 };
+use serde_json::Value;
 use std::{
 	collections::HashSet,
 	net::Ipv4Addr,
@@ -58,6 +61,29 @@ async fn assert_dropped(testbed: &Testbed, attack: &Attack, homes: &[Site]) -> R
 	Ok(())
 }
 
+/// A frame from the beginning of the log holds every entry, and what it takes to check them: the header hashes to the
+/// block, the justification is about that block, and the proof begins at the header's state root.
+async fn frames_hold_their_proof(chain: &Chain) -> Result<()> {
+	let head = chain.log_head().await?.seq;
+	let mut pushes = chain.changes(0).await?;
+	let item = within(PATIENCE, "the log from its beginning", next(&mut pushes)).await?;
+	let bytes = |value: &Value| hex::decode(value.as_str().expect("a string")).expect("hexadecimal");
+	let all = |field: &str| item[field].as_array().expect("a list").iter().map(bytes).collect::<Vec<_>>();
+	let (header, justification) = (bytes(&item["header"]), bytes(&item["justification"]));
+	let block = bytes(&item["block"]["hash"]);
+
+	assert_eq!(item["from"], 1);
+	assert_eq!(all("changes").len() as u64, head);
+	assert_eq!(blake2_256(&header).to_vec(), block, "the header is the block's");
+	// A justification begins with the round, 8 octets, and the hash of the block that it makes final.
+	assert_eq!(justification[8..40], block, "the justification is about it");
+	// A header begins with the parent's hash, the number in 1 to 4 octets, and the state root.
+	let number = Compact::<u32>::decode(&mut &header[32..]).expect("a number");
+	let root = &header[32 + number.encoded_size()..][..32];
+	assert!(all("proof").iter().any(|node| blake2_256(node) == root), "the proof begins at the state root");
+	Ok(())
+}
+
 #[test]
 fn one_alert_stops_the_attacker_everywhere_whoever_dies_meanwhile() {
 	story(async {
@@ -67,6 +93,8 @@ fn one_alert_stops_the_attacker_everywhere_whoever_dies_meanwhile() {
 		let first = Attack::start(&testbed, 0, &Site::ALL).await?;
 		println!("{}", first.alert(&testbed, &Site::ALL).await?.render(false));
 		assert_dropped(&testbed, &first, &Site::ALL).await?;
+
+		frames_hold_their_proof(testbed.chain()).await?;
 
 		println!("B's enforcer dies: what was blocked stays blocked, what is decided meanwhile waits for it");
 		testbed.gateways[Site::B.index()].process.kill();

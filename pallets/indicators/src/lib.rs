@@ -254,7 +254,7 @@ pub mod pallet {
 		/// [`Error::AlreadyVoted`]. Events: [`Event::Reported`], [`Event::Voted`], [`Event::Activated`] or
 		/// [`Event::Extended`].
 		#[pallet::call_index(0)]
-		#[pallet::weight(T::WeightInfo::report().max(T::WeightInfo::vote()))]
+		#[pallet::weight(T::WeightInfo::report().saturating_add(T::WeightInfo::vote()))]
 		pub fn report(origin: OriginFor<T>, indicator: Indicator, terms: Terms) -> DispatchResult {
 			let who = ensure_signed(origin)?;
 			Self::do_report(who, indicator, terms)

@@ -28,8 +28,8 @@ pub trait Members<AccountId> {
 	/// For whom `who` may speak now; none if it is not an active member.
 	fn voice(who: &AccountId) -> Option<Voice<AccountId>>;
 
-	/// How many ISPs are active.
-	fn isps() -> u32;
+	/// The ISPs that are active.
+	fn isps() -> Vec<AccountId>;
 
 	/// Adds an active ISP, for benchmarks.
 	#[cfg(feature = "runtime-benchmarks")]
@@ -190,25 +190,20 @@ impl<T: Config> Pallet<T> {
 
 	/// Enters a vote and does what it decides. Stores the record.
 	fn cast(id: IndicatorId, mut record: RecordOf<T>, isp: T::AccountId, vote: Vote) -> DispatchResult {
+		let isps = T::Members::isps();
+		// Votes of ISPs that have left count no more; without them there is room for every active one.
+		record.votes.retain(|(voter, _)| isps.contains(voter));
 		if let Some((_, cast)) = record.votes.iter_mut().find(|(voter, _)| *voter == isp) {
 			ensure!(*cast != vote, Error::<T>::AlreadyVoted);
 			*cast = vote;
 		} else {
-			// Votes of ISPs that have left count no more; without them there is room for every active one.
-			record.votes.retain(|(voter, _)| T::Members::voice(voter) == Some(Voice::Isp));
 			record.votes.try_push((isp.clone(), vote)).map_err(|_| Error::<T>::NotIsp)?;
 		}
 		Self::deposit_event(Event::Voted { id, isp, vote });
 
-		let active: Vec<Vote> = record
-			.votes
-			.iter()
-			.filter(|(voter, _)| T::Members::voice(voter) == Some(Voice::Isp))
-			.map(|(_, vote)| *vote)
-			.collect();
-		let isps = T::Members::isps();
-		let rejections = active.iter().filter(|v| !v.is_approval()).count() as u32;
-		let approvals = (active.len() as u32).saturating_sub(rejections);
+		let isps = isps.len() as u32;
+		let rejections = record.votes.iter().filter(|(_, vote)| !vote.is_approval()).count() as u32;
+		let approvals = (record.votes.len() as u32).saturating_sub(rejections);
 		match record.status {
 			Status::Proposed if approvals >= quorum(isps, record.indicator.is_wide()) => Self::activate(id, record),
 			Status::Proposed if rejections >= veto(isps) => Self::reject(id, record),

@@ -49,8 +49,8 @@ impl Members<u64> for Register {
 		}
 	}
 
-	fn isps() -> u32 {
-		Isps::get().len() as u32
+	fn isps() -> Vec<u64> {
+		Isps::get()
 	}
 
 	#[cfg(feature = "runtime-benchmarks")]

@@ -2,6 +2,7 @@
 
 use super::consensus::MaxIsps;
 use crate::{weights, AccountId, BlockNumber, Indicators, Runtime, RuntimeCall, Timestamp};
+use alloc::vec::Vec;
 use codec::Encode;
 use frame_support::{
 	parameter_types,
@@ -93,18 +94,15 @@ impl pallet_indicators::Members<AccountId> for Register {
 		})
 	}
 
-	fn isps() -> u32 {
-		pallet_tiers::Isps::<Runtime>::decode_len().unwrap_or(0) as u32
+	fn isps() -> Vec<AccountId> {
+		pallet_tiers::Isps::<Runtime>::get().into_inner()
 	}
 
 	#[cfg(feature = "runtime-benchmarks")]
 	fn add_isp(who: &AccountId) {
-		pallet_tiers::Members::<Runtime>::insert(
-			who,
-			pallet_tiers::Member { role: Role::Isp, status: pallet_tiers::Status::Active },
-		);
-		pallet_tiers::Isps::<Runtime>::mutate(|isps| {
-			let _ = isps.try_push(who.clone());
-		});
+		if pallet_tiers::Isps::<Runtime>::try_append(who).is_ok() {
+			let member = pallet_tiers::Member { role: Role::Isp, status: pallet_tiers::Status::Active };
+			pallet_tiers::Members::<Runtime>::insert(who, member);
+		}
 	}
 }
