@@ -150,7 +150,7 @@ impl ProposalsApiServer for Proposals {
 		let mut imports = self.client.import_notification_stream().filter(|n| futures::future::ready(n.is_new_best));
 		let info = self.client.info();
 		let (mut best, mut height) = (info.best_hash, info.best_number);
-		let mut session = Session { client: &*self.client, sink: pending.accept().await?, isp, shown: VecDeque::new() };
+		let mut session = Session { client: &self.client, sink: pending.accept().await?, isp, shown: VecDeque::new() };
 		session.show_all_pending(height, best).await?;
 		loop {
 			let new = tokio::select! {
