@@ -56,7 +56,7 @@ build_all() {
 	if [ -x "$CARGO_TARGET_DIR/release/ringfence-node" ]; then
 		say "building what changed"
 	else
-		say "building everything: the first time this takes most of an hour on two cores"
+		say "building everything: the first time this takes half an hour on two cores"
 	fi
 	(cd "$RINGFENCE_ROOT" && cargo build --release --workspace --locked "$@")
 }
