@@ -95,16 +95,20 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-	/// Shows proposals, and remembers to ask again at `height` plus [`AGAIN_AFTER`].
-	async fn show(&mut self, height: u32, proposals: Vec<Proposal>) -> SubscriptionResult {
+	async fn send(&self, proposals: &[Proposal]) -> SubscriptionResult {
 		if proposals.is_empty() {
 			return Ok(());
 		}
 		let items: Vec<Bytes> = proposals.iter().map(|proposal| proposal.encode().into()).collect();
+		Ok(self.sink.send(SubscriptionMessage::from_json(&items)?).await?)
+	}
+
+	/// Shows proposals, and remembers to ask again at `height` plus [`AGAIN_AFTER`].
+	async fn show(&mut self, height: u32, proposals: Vec<Proposal>) -> SubscriptionResult {
 		self.shown.extend(proposals.iter().map(|proposal| (height, proposal.id)));
 		let surplus = self.shown.len().saturating_sub(MAX_REMEMBERED);
 		self.shown.drain(..surplus);
-		Ok(self.sink.send(SubscriptionMessage::from_json(&items)?).await?)
+		self.send(&proposals).await
 	}
 
 	async fn show_all_pending(&mut self, height: u32, at: Hash) -> SubscriptionResult {
@@ -130,11 +134,7 @@ impl Session<'_> {
 		}
 		self.shown.drain(..ids.len());
 		let missed = self.client.runtime_api().awaiting(at, self.isp, ids).map_err(internal)?;
-		if missed.is_empty() {
-			return Ok(());
-		}
-		let items: Vec<Bytes> = missed.iter().map(|proposal| proposal.encode().into()).collect();
-		Ok(self.sink.send(SubscriptionMessage::from_json(&items)?).await?)
+		self.send(&missed).await
 	}
 }
 
