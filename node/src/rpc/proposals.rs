@@ -62,17 +62,18 @@ impl Proposals {
 	/// What a transaction in the pool reports, if it is a report. The runtime that this node was built with reads it, so a
 	/// node that is older or newer than the chain's runtime waits for blocks instead.
 	fn reported_by(&self, transaction: &Hash) -> Option<Proposal> {
-		let best = self.client.info().best_hash;
-		let version = self.client.runtime_api().version(best).ok()?;
-		if version.transaction_version != VERSION.transaction_version || version.spec_version != VERSION.spec_version {
-			return None;
-		}
 		let encoded = self.pool.ready_transaction(transaction)?.data().encode();
 		let transaction = UncheckedExtrinsic::decode(&mut &encoded[..]).ok()?;
 		let Preamble::Signed(MultiAddress::Id(reporter), ..) = transaction.preamble else { return None };
 		let RuntimeCall::Indicators(pallet_indicators::Call::report { indicator, terms }) = transaction.function else {
 			return None;
 		};
+		// Last, because it runs the runtime: most transactions in the pool are votes, and get no further than this.
+		let best = self.client.info().best_hash;
+		let version = self.client.runtime_api().version(best).ok()?;
+		if version.transaction_version != VERSION.transaction_version || version.spec_version != VERSION.spec_version {
+			return None;
+		}
 		let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
 		Some(Proposal {
 			id: indicator.id(),
