@@ -1,6 +1,9 @@
 //! The change log: what the chain decided, in order.
 
-use crate::{Action, Confidence, Digest, Direction, Indicator, Millis, Network, Severity, ThreatClass};
+use crate::{
+	envelope::Sealed, AccountBytes, Action, Confidence, Digest, Direction, Indicator, Millis, Network, Severity,
+	ThreatClass,
+};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
@@ -44,6 +47,9 @@ pub enum ChangeKind {
 	/// The network may be blocked again.
 	#[codec(index = 5)]
 	Unprotected(Network),
+	/// A provider tells its own subscribers something that only they can read: [`crate::envelope::TierChange`].
+	#[codec(index = 6)]
+	Tier1(AccountBytes, Sealed),
 }
 
 /// One entry of the change log.

@@ -30,3 +30,8 @@ pub fn change(seq: u64) -> [u8; 48] {
 	key[40..].copy_from_slice(&encoded);
 	key
 }
+
+/// Key of the [`crate::ActiveDigest`].
+pub fn active_digest() -> [u8; 32] {
+	item("Digest")
+}

@@ -21,6 +21,9 @@ extern crate alloc;
 pub mod address;
 pub mod call;
 pub mod change;
+pub mod digest;
+pub mod dossier;
+pub mod envelope;
 pub mod flow;
 pub mod indicator;
 pub mod keys;
@@ -30,10 +33,12 @@ pub mod terms;
 
 pub use address::{Address, AddressError, Network};
 pub use change::{Change, ChangeKind, Decision, LogHead};
+pub use digest::ActiveDigest;
+pub use dossier::{Contribution, Dossier, MemberInfo, MemberRole, Standing};
 pub use flow::{FlowSignature, IcmpMatch, LengthRange, PortRange, TcpFlags};
 pub use indicator::{Endpoint, Indicator, IndicatorId, Transport};
 pub use note::Note;
-pub use proposal::{Proposal, Vote};
+pub use proposal::{Ballot, Proposal, Scope, Vote};
 pub use terms::{Action, Confidence, Direction, Lifetime, PacketRate, Severity, Terms, ThreatClass, Tlp};
 
 /// A public account on the chain: an sr25519 public key, as bytes.

@@ -1,6 +1,6 @@
 //! What awaits a vote.
 
-use crate::{AccountBytes, Indicator, IndicatorId, Millis, Terms};
+use crate::{AccountBytes, Digest, Indicator, IndicatorId, Millis, Terms};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use core::fmt;
 use scale_info::TypeInfo;
@@ -36,7 +36,29 @@ impl fmt::Display for Vote {
 	}
 }
 
-/// A report that awaits votes.
+/// One vote of a batch: about an indicator under the terms whose hash is `terms`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct Ballot {
+	/// The name of the indicator.
+	pub id: IndicatorId,
+	/// [`Terms::hash`].
+	pub terms: Digest,
+	/// What the ISP says of it.
+	pub vote: Vote,
+}
+
+/// What a member's delegate may be trusted with. The member's own key may do everything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub enum Scope {
+	/// To report and to dispute.
+	#[codec(index = 0)]
+	Report,
+	/// To vote and to open envelopes.
+	#[codec(index = 1)]
+	Vet,
+}
+
+/// A report, provisional or not, or a dispute, that awaits votes.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct Proposal {
 	/// The name of the indicator.
@@ -45,10 +67,10 @@ pub struct Proposal {
 	pub indicator: Indicator,
 	/// What is asked for.
 	pub terms: Terms,
-	/// Who reported it.
+	/// Who reported it: the member, whichever key signed.
 	pub reporter: AccountBytes,
-	/// The reporter's ISP: itself, or that of a subscriber; none for a researcher.
-	pub isp: Option<AccountBytes>,
 	/// When it was reported.
 	pub proposed_at: Millis,
+	/// Whether it is active already, and somebody says that it should not be.
+	pub disputed: bool,
 }

@@ -214,4 +214,16 @@ impl Terms {
 	pub fn hash(&self) -> Digest {
 		sp_crypto_hashing::blake2_256(&self.encode())
 	}
+
+	/// Whether who asks for these terms agrees to `others` as well: they drop no packet and last no second that these
+	/// would not.
+	pub fn cover(&self, others: &Self) -> bool {
+		let direction = self.direction == Direction::Both || self.direction == others.direction;
+		let action = match (self.action, others.action) {
+			(Action::Drop, _) | (_, Action::Watch) => true,
+			(Action::RateLimit(own), Action::RateLimit(other)) => own <= other,
+			(Action::RateLimit(_), Action::Drop) | (Action::Watch, _) => false,
+		};
+		direction && action && self.lifetime >= others.lifetime
+	}
 }

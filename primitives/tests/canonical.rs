@@ -130,7 +130,7 @@ proptest! {
 		] {
 			round(&Change { seq, at, previous: [7; 32], kind });
 		}
-		round(&Proposal { id: indicator.id(), indicator, terms, reporter: [1; 32], isp: Some([2; 32]), proposed_at: at });
+		round(&Proposal { id: indicator.id(), indicator, terms, reporter: [1; 32], proposed_at: at, disputed: true });
 	}
 
 	#[test]

@@ -45,3 +45,35 @@ fn an_indicator_has_the_name_it_had() {
 		hex!("3b065258487736ed3e307169a7ca12ffcdeddac9acf71a7e011ea0a49b48434c")
 	);
 }
+
+#[test]
+fn the_digest_of_the_active_set_lies_where_it_lay() {
+	assert_eq!(keys::active_digest(), hex!("5c167074b9c5ac1672a3a6ea617b08da99e7f93fc6a98f0874fd057f111c4d2d"));
+}
+
+#[test]
+fn a_digest_is_what_it_was() {
+	let decision = Decision {
+		indicator: Indicator::Host(Address::V4([198, 18, 66, 66])),
+		direction: Direction::Both,
+		action: Action::Drop,
+		threat: ThreatClass::Exploit,
+		severity: Severity::High,
+		confidence: Confidence::new(80).unwrap(),
+		expires_at: 1_700_000_086_400,
+	};
+	assert_eq!(
+		[&decision].into_iter().collect::<ActiveDigest>().checksum(),
+		hex!("ce819c2bedbf2f384d72515cae1a144c5c7f3a34438f7157fe8ede4d96ac730b")
+	);
+}
+
+#[test]
+fn a_word_to_ones_own_subscribers_reads_as_it_read() {
+	let change = ChangeKind::Tier1([7; 32], vec![1, 2, 3].try_into().unwrap());
+	let mut bytes = vec![6];
+	bytes.extend([7; 32]);
+	bytes.extend([12, 1, 2, 3]);
+	assert_eq!(change.encode(), bytes);
+	assert_eq!(ChangeKind::decode(&mut &bytes[..]).unwrap(), change);
+}

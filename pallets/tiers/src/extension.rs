@@ -1,9 +1,9 @@
 //! The door: transaction extensions that let in only what a member in good standing signed.
 
-use crate::{Config, Pallet, Role, WeightInfo};
+use crate::{Call, Config, Pallet, Pass, Role, WeightInfo};
 use codec::{Decode, DecodeWithMemTracking, Encode};
 use core::{fmt, marker::PhantomData};
-use frame_support::{dispatch::DispatchInfo, pallet_prelude::TransactionSource, weights::Weight};
+use frame_support::{dispatch::DispatchInfo, pallet_prelude::TransactionSource, traits::IsSubType, weights::Weight};
 use frame_system::CheckMortality;
 use scale_info::TypeInfo;
 use sp_runtime::{
@@ -15,6 +15,8 @@ use sp_runtime::{
 	},
 };
 
+type CallOf<T> = <T as frame_system::Config>::RuntimeCall;
+
 /// Blocks for which a transaction waits in the pool.
 const LONGEVITY: u64 = 64;
 
@@ -22,19 +24,26 @@ const LONGEVITY: u64 = 64;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Refusal {
-	/// The signer is not a member, or it is suspended, or its ISP is.
+	/// The signer acts for no member, or for one that is suspended, or whose ISP is.
 	NotActiveMember = 1,
 	/// Nobody signed.
 	Unsigned = 2,
 	/// The transaction would be valid for ever.
 	Immortal = 3,
+	/// The call has more items than the signer may have included in a whole window.
+	TooMuchAtOnce = 4,
 }
 
-/// A look at a call before it comes in.
+/// A look at a call before it comes in. `member` is in whose name it was signed, whichever key signed it.
 pub trait Screen<AccountId, Call> {
 	/// Refuses what is bound to fail, so that it takes no place in a block and its sender hears at once why. Says what
 	/// the call has to come after, where it makes sense only then.
-	fn screen(who: &AccountId, call: &Call) -> Result<Order, InvalidTransaction>;
+	fn screen(member: &AccountId, call: &Call) -> Result<Order, InvalidTransaction>;
+
+	/// How many items of the member's quota the call takes. It takes one at least.
+	fn cost(_member: &AccountId, _call: &Call) -> u32 {
+		1
+	}
 
 	/// What the look costs.
 	fn weight(call: &Call) -> Weight;
@@ -66,7 +75,9 @@ impl From<Refusal> for TransactionValidityError {
 	}
 }
 
-/// Lets in only active members' transactions, within their quota, with a priority by role.
+/// Lets in only active members' transactions, within their quota, with a priority by role and by what is left of the
+/// quota. The owner of a member that may not act comes in with [`Call::rotate`] and [`Call::revoke_delegate`], to secure
+/// its keys.
 ///
 /// Nothing of it is encoded, so a wallet that does not know it can ignore it. Beyond the quota the answer is
 /// `ExhaustsResources`: while authoring, the transaction stays in the pool for the next window.
@@ -86,64 +97,81 @@ impl<T> fmt::Debug for CheckMember<T> {
 	}
 }
 
-/// Providers go first, since they vet; households last, since there are most of them.
-fn priority<AccountId>(role: &Role<AccountId>) -> TransactionPriority {
-	match role {
+/// Providers go first, since they vet; households last, since there are most of them. Within a role those go first who
+/// have said least, so that who floods queues behind the quiet.
+fn priority<AccountId>(pass: &Pass<AccountId>, left: u32) -> TransactionPriority {
+	let base: TransactionPriority = match pass.role {
 		Role::Isp => 3_000_000,
 		Role::Researcher => 2_000_000,
 		Role::Subscriber { .. } => 1_000_000,
-	}
+	};
+	base.saturating_add(u64::from(left).saturating_mul(1_000) / u64::from(pass.allowance.max(1)))
 }
 
-impl<T: Config + Send + Sync> TransactionExtension<T::RuntimeCall> for CheckMember<T>
+/// Whether a member that may not act may have the call included all the same.
+fn secures_keys<T: Config>(call: &CallOf<T>) -> bool
 where
-	T::RuntimeCall: Dispatchable<Info = DispatchInfo>,
-	<T::RuntimeCall as Dispatchable>::RuntimeOrigin: AsSystemOriginSigner<T::AccountId> + Clone,
+	CallOf<T>: IsSubType<Call<T>>,
+{
+	let call: Option<&Call<T>> = call.is_sub_type();
+	matches!(call, Some(Call::rotate { .. } | Call::revoke_delegate { .. }))
+}
+
+impl<T: Config + Send + Sync> TransactionExtension<CallOf<T>> for CheckMember<T>
+where
+	CallOf<T>: Dispatchable<Info = DispatchInfo> + IsSubType<Call<T>>,
+	<CallOf<T> as Dispatchable>::RuntimeOrigin: AsSystemOriginSigner<T::AccountId> + Clone,
 {
 	const IDENTIFIER: &'static str = "CheckMember";
 	type Implicit = ();
-	type Val = (T::AccountId, Role<T::AccountId>);
+	/// In whose name, and how many items.
+	type Val = (Pass<T::AccountId>, u32);
 	type Pre = ();
 
-	fn weight(&self, call: &T::RuntimeCall) -> Weight {
+	fn weight(&self, call: &CallOf<T>) -> Weight {
 		T::WeightInfo::check_member().saturating_add(T::Screen::weight(call))
 	}
 
 	fn validate(
 		&self,
 		origin: T::RuntimeOrigin,
-		call: &T::RuntimeCall,
-		_info: &DispatchInfoOf<T::RuntimeCall>,
+		call: &CallOf<T>,
+		_info: &DispatchInfoOf<CallOf<T>>,
 		_len: usize,
 		_self_implicit: Self::Implicit,
 		_inherited_implication: &impl Implication,
 		_source: TransactionSource,
-	) -> ValidateResult<Self::Val, T::RuntimeCall> {
-		let who = origin.as_system_origin_signer().ok_or(Refusal::Unsigned)?.clone();
-		let role = Pallet::<T>::active_role(&who).ok_or(Refusal::NotActiveMember)?;
-		if Pallet::<T>::quota_left(&who, &role) == 0 {
+	) -> ValidateResult<Self::Val, CallOf<T>> {
+		let who = origin.as_system_origin_signer().ok_or(Refusal::Unsigned)?;
+		let pass = Pallet::<T>::pass(who, secures_keys::<T>(call)).ok_or(Refusal::NotActiveMember)?;
+		let cost = T::Screen::cost(&pass.member, call).max(1);
+		if cost > pass.allowance {
+			return Err(Refusal::TooMuchAtOnce.into());
+		}
+		let left = pass.allowance.saturating_sub(Pallet::<T>::spent(&pass.member));
+		if cost > left {
 			return Err(InvalidTransaction::ExhaustsResources.into());
 		}
-		let order = T::Screen::screen(&who, call)?;
+		let order = T::Screen::screen(&pass.member, call)?;
 		let validity = ValidTransaction {
-			priority: priority(&role),
+			priority: priority(&pass, left),
 			requires: order.requires.into_iter().collect(),
 			provides: order.provides.into_iter().collect(),
 			longevity: LONGEVITY,
 			propagate: true,
 		};
-		Ok((validity, (who, role), origin))
+		Ok((validity, (pass, cost), origin))
 	}
 
 	fn prepare(
 		self,
-		(who, role): Self::Val,
+		(pass, cost): Self::Val,
 		_origin: &T::RuntimeOrigin,
-		_call: &T::RuntimeCall,
-		_info: &DispatchInfoOf<T::RuntimeCall>,
+		_call: &CallOf<T>,
+		_info: &DispatchInfoOf<CallOf<T>>,
 		_len: usize,
 	) -> Result<Self::Pre, TransactionValidityError> {
-		if Pallet::<T>::debit(&who, &role) {
+		if Pallet::<T>::debit(&pass.member, cost, pass.allowance) {
 			Ok(())
 		} else {
 			Err(InvalidTransaction::ExhaustsResources.into())

@@ -2,7 +2,7 @@
 
 use frame_support::weights::Weight;
 
-/// Weights of this pallet.
+/// Weights of this pallet. Those of calls that the council hears of come on top: [`crate::Config::CouncilWeight`].
 pub trait WeightInfo {
 	/// [`crate::Pallet::admit`].
 	fn admit() -> Weight;
@@ -14,6 +14,22 @@ pub trait WeightInfo {
 	fn reinstate() -> Weight;
 	/// [`crate::Pallet::remove`].
 	fn remove() -> Weight;
+	/// [`crate::Pallet::hand_over`].
+	fn hand_over() -> Weight;
+	/// [`crate::Pallet::delegate`].
+	fn delegate() -> Weight;
+	/// [`crate::Pallet::revoke_delegate`].
+	fn revoke_delegate() -> Weight;
+	/// [`crate::Pallet::rotate`].
+	fn rotate() -> Weight;
+	/// [`crate::Pallet::set_nodes`].
+	fn set_nodes() -> Weight;
+	/// [`crate::Pallet::set_envelope_key`].
+	fn set_envelope_key() -> Weight;
+	/// [`crate::Pallet::set_parameters`].
+	fn set_parameters() -> Weight;
+	/// [`crate::Pallet::govern`], without the call that it makes.
+	fn govern() -> Weight;
 	/// [`crate::CheckMember`].
 	fn check_member() -> Weight;
 }
@@ -33,6 +49,30 @@ impl WeightInfo for () {
 		Weight::zero()
 	}
 	fn remove() -> Weight {
+		Weight::zero()
+	}
+	fn hand_over() -> Weight {
+		Weight::zero()
+	}
+	fn delegate() -> Weight {
+		Weight::zero()
+	}
+	fn revoke_delegate() -> Weight {
+		Weight::zero()
+	}
+	fn rotate() -> Weight {
+		Weight::zero()
+	}
+	fn set_nodes() -> Weight {
+		Weight::zero()
+	}
+	fn set_envelope_key() -> Weight {
+		Weight::zero()
+	}
+	fn set_parameters() -> Weight {
+		Weight::zero()
+	}
+	fn govern() -> Weight {
 		Weight::zero()
 	}
 	fn check_member() -> Weight {

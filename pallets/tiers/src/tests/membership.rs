@@ -1,13 +1,9 @@
 //! Who may change the register, and what it refuses.
 
-use crate::{mock::*, Error, Event, Isps, Leader, Members, Role, Status};
-use frame_support::{assert_noop, assert_ok};
+use crate::{mock::*, Error, Event, Isps, Leader, Members, NodeId, Owners, Role, Status, MAX_NODES};
+use frame_support::{assert_noop, assert_ok, traits::ConstU32, BoundedVec};
 
 type E = Error<Test>;
-
-fn origin(who: u64) -> RuntimeOrigin {
-	RuntimeOrigin::signed(who)
-}
 
 #[test]
 fn genesis_makes_the_first_isp_leader() {
@@ -17,6 +13,10 @@ fn genesis_makes_the_first_isp_leader() {
 		assert_eq!(Tiers::active_role(&20), Some(Role::Subscriber { isp: 2 }));
 		assert_eq!(Tiers::active_role(&90), Some(Role::Researcher));
 		assert_eq!(Tiers::active_role(&77), None);
+		assert_eq!(Seats::get(), vec![1, 2, 3]);
+		for member in [1, 2, 3, 10, 20, 90] {
+			assert_eq!(Owners::<Test>::get(member), Some(member));
+		}
 	});
 }
 
@@ -28,13 +28,16 @@ fn the_leader_admits_isps_and_researchers() {
 		assert_eq!(Isps::<Test>::get().into_inner(), vec![1, 2, 3, 4]);
 		assert_ok!(Tiers::admit(origin(LEADER), 91, Role::Researcher));
 
-		assert_noop!(Tiers::admit(origin(2), 5, Role::Isp), E::NotLeader);
-		assert_noop!(Tiers::admit(origin(77), 5, Role::Isp), E::NotLeader);
-		assert_noop!(Tiers::admit(RuntimeOrigin::root(), 5, Role::Isp), sp_runtime::DispatchError::BadOrigin);
+		assert_noop!(Tiers::admit(origin(2), 5, Role::Isp), E::NotGovernance);
+		assert_noop!(Tiers::admit(origin(77), 5, Role::Isp), E::NotGovernance);
+		assert_noop!(Tiers::admit(RuntimeOrigin::none(), 5, Role::Isp), E::NotGovernance);
 		assert_noop!(Tiers::admit(origin(LEADER), 2, Role::Isp), E::AlreadyMember);
 		assert_noop!(Tiers::admit(origin(LEADER), 10, Role::Researcher), E::AlreadyMember);
 		assert_noop!(Tiers::admit(origin(LEADER), 5, Role::Subscriber { isp: 1 }), E::EnrolInstead);
-		assert_noop!(Tiers::admit(origin(LEADER), 5, Role::Isp), E::TooManyIsps);
+		for account in 5..8 {
+			assert_ok!(Tiers::admit(origin(LEADER), account, Role::Isp));
+		}
+		assert_noop!(Tiers::admit(origin(LEADER), 8, Role::Isp), E::TooManyIsps);
 	});
 }
 
@@ -70,7 +73,7 @@ fn nobody_touches_a_foreign_subscriber() {
 			assert_noop!(call(origin(1), 20), E::NotYours);
 			assert_noop!(call(origin(20), 20), E::NotYours);
 			assert_noop!(call(origin(77), 20), E::NotYours);
-			assert_noop!(call(origin(2), 3), E::NotYours);
+			assert_noop!(call(origin(2), 3), E::NotGovernance);
 			assert_noop!(call(origin(2), 77), E::NotMember);
 		}
 		assert_ok!(Tiers::suspend(origin(2), 20));
@@ -103,8 +106,9 @@ fn a_suspended_member_may_not_act_until_it_is_reinstated() {
 fn reinstatement_needs_a_free_place() {
 	on_chain(|| {
 		assert_ok!(Tiers::suspend(origin(LEADER), 2));
-		assert_ok!(Tiers::admit(origin(LEADER), 4, Role::Isp));
-		assert_ok!(Tiers::admit(origin(LEADER), 5, Role::Isp));
+		for account in 4..9 {
+			assert_ok!(Tiers::admit(origin(LEADER), account, Role::Isp));
+		}
 		assert_noop!(Tiers::reinstate(origin(LEADER), 2), E::TooManyIsps);
 	});
 }
@@ -122,8 +126,21 @@ fn the_chain_keeps_its_leader() {
 }
 
 #[test]
+fn the_last_isp_stays() {
+	on_chain(|| {
+		assert_ok!(Tiers::hand_over(origin(LEADER)));
+		assert_ok!(Tiers::remove(council(), 1));
+		assert_ok!(Tiers::suspend(council(), 2));
+		for call in [Tiers::suspend, Tiers::remove] {
+			assert_noop!(call(council(), 3), E::LastIsp);
+		}
+	});
+}
+
+#[test]
 fn a_removed_isp_orphans_its_subscribers_and_another_may_take_them_over() {
 	on_chain(|| {
+		assert_noop!(Tiers::enrol(origin(3), 20), E::AlreadyMember);
 		assert_ok!(Tiers::remove(origin(LEADER), 2));
 		System::assert_last_event(Event::Removed { account: 2 }.into());
 		assert!(!Members::<Test>::contains_key(2));
@@ -131,6 +148,17 @@ fn a_removed_isp_orphans_its_subscribers_and_another_may_take_them_over() {
 		assert_ok!(Tiers::enrol(origin(3), 20));
 		assert_eq!(Tiers::active_role(&20), Some(Role::Subscriber { isp: 3 }));
 		assert_eq!(Members::<Test>::get(20).unwrap().status, Status::Active);
+	});
+}
+
+#[test]
+fn a_former_isp_that_came_back_as_a_researcher_keeps_no_subscribers() {
+	on_chain(|| {
+		assert_ok!(Tiers::remove(origin(LEADER), 2));
+		assert_ok!(Tiers::admit(origin(LEADER), 2, Role::Researcher));
+		assert_eq!(Tiers::active_role(&20), None);
+		assert_noop!(Tiers::remove(origin(2), 20), E::NotIsp);
+		assert_ok!(Tiers::enrol(origin(3), 20));
 	});
 }
 
@@ -145,5 +173,29 @@ fn a_removed_members_nonce_is_kept() {
 		assert_ok!(Tiers::enrol(origin(2), 20));
 		assert_eq!(System::account_nonce(20), 2);
 		assert_eq!(System::providers(&20), 1, "re-admission takes no second reference");
+	});
+}
+
+fn nodes(ids: &[&[u8]]) -> BoundedVec<NodeId, ConstU32<MAX_NODES>> {
+	BoundedVec::truncate_from(ids.iter().map(|id| NodeId::truncate_from(id.to_vec())).collect())
+}
+
+#[test]
+fn an_isp_names_its_nodes() {
+	on_chain(|| {
+		assert_ok!(Tiers::set_nodes(origin(2), nodes(&[b"one", b"two"])));
+		System::assert_last_event(Event::NodesSet { isp: 2 }.into());
+		assert_eq!(Tiers::nodes_of(&2), vec![b"one".to_vec(), b"two".to_vec()]);
+		assert_ok!(Tiers::set_nodes(origin(2), nodes(&[b"three"])));
+		assert_eq!(Tiers::nodes_of(&2), vec![b"three".to_vec()], "the list replaces the one before");
+
+		assert_noop!(Tiers::set_nodes(origin(2), nodes(&[b"one", b""])), E::BadNode);
+		assert_noop!(Tiers::set_nodes(origin(20), nodes(&[b"one"])), E::NotIsp);
+		assert_noop!(Tiers::set_nodes(origin(90), nodes(&[b"one"])), E::NotIsp);
+		assert_noop!(Tiers::set_nodes(origin(77), nodes(&[b"one"])), E::NotIsp);
+		assert_ok!(Tiers::suspend(origin(LEADER), 2));
+		assert_noop!(Tiers::set_nodes(origin(2), nodes(&[b"one"])), E::NotIsp);
+		assert_ok!(Tiers::remove(origin(LEADER), 2));
+		assert!(Tiers::nodes_of(&2).is_empty(), "a removed ISP has no nodes");
 	});
 }

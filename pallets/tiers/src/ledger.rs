@@ -1,0 +1,203 @@
+//! The contribution ledger: what each member gave, and how far it is trusted for it.
+//!
+//! Trust weighs what turned out right against what turned out wrong, and forgets both in the same measure: a member is
+//! what it has been lately. Counting alone is no merit: who reports much and is confirmed little loses.
+
+use crate::{Config, Ledger, Pallet};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::traits::Get;
+use frame_system::pallet_prelude::BlockNumberFor;
+use ringfence_primitives::Contribution;
+use scale_info::TypeInfo;
+use sp_runtime::traits::{CheckedDiv, Saturating, UniqueSaturatedInto, Zero};
+
+/// Something that a member did, or that became of what it did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deed {
+	/// It reported an indicator.
+	Reported,
+	/// A quorum confirmed its report.
+	Confirmed,
+	/// Its report was voted down.
+	Rejected,
+	/// Nobody carried its report in time.
+	Lapsed,
+	/// Nobody carried its report in time, and it had acted already.
+	LapsedProvisional,
+	/// Its report was active and then voted out.
+	FalsePositive,
+	/// It voted.
+	Voted,
+	/// It voted, and said that it saw the indicator too.
+	Sighted,
+	/// A quorum decided against its vote.
+	Misjudged,
+	/// It stood with those who stopped what others had asked for.
+	Judged,
+	/// It opened a dispute.
+	Disputed,
+	/// The vote dismissed its dispute.
+	DisputeLost,
+}
+
+impl Deed {
+	/// What it adds to the good and to the bad, in hundredths of a confirmed report.
+	const fn worth(self) -> (u32, u32) {
+		match self {
+			Self::Confirmed => (100, 0),
+			Self::Judged => (25, 0),
+			Self::Rejected | Self::LapsedProvisional => (0, 100),
+			// It cut somebody off: four confirmed reports make up for it.
+			Self::FalsePositive => (0, 400),
+			Self::Misjudged | Self::DisputeLost => (0, 50),
+			Self::Reported | Self::Lapsed | Self::Voted | Self::Sighted | Self::Disputed => (0, 0),
+		}
+	}
+
+	fn count(self, contribution: &mut Contribution) {
+		let increase = |counter: &mut u32| *counter = counter.saturating_add(1);
+		match self {
+			Self::Reported => increase(&mut contribution.reports),
+			Self::Confirmed => increase(&mut contribution.confirmed),
+			Self::Rejected => increase(&mut contribution.rejected),
+			Self::Lapsed | Self::LapsedProvisional => increase(&mut contribution.lapsed),
+			Self::FalsePositive => increase(&mut contribution.false_positives),
+			Self::Voted => increase(&mut contribution.votes),
+			Self::Sighted => {
+				increase(&mut contribution.votes);
+				increase(&mut contribution.sightings);
+			}
+			Self::Misjudged => increase(&mut contribution.misjudged),
+			Self::Judged => {}
+			Self::Disputed => increase(&mut contribution.disputes),
+			Self::DisputeLost => increase(&mut contribution.disputes_lost),
+		}
+	}
+}
+
+/// What turned out right and what turned out wrong, in hundredths of a confirmed report, as of [`Score::at`].
+///
+/// Both halve every half-life, evenly within each. What is added between two halvings is written as what it would have
+/// been at the last one, so that the result does not depend on how often a score is written.
+#[derive(
+	Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Score<BlockNumber> {
+	/// What turned out right.
+	pub good: u32,
+	/// What turned out wrong.
+	pub bad: u32,
+	/// The block of the last halving.
+	pub at: BlockNumber,
+}
+
+/// A member's entry in the ledger.
+#[derive(
+	Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Entry<BlockNumber> {
+	/// What it contributed.
+	pub contribution: Contribution,
+	/// How that turned out.
+	pub score: Score<BlockNumber>,
+}
+
+/// What a newcomer has to its credit, and all that is weighed of it: together a trust of 800.
+const CREDIT: (u64, u64) = (400, 500);
+
+/// The trust from which on a member is in good standing.
+pub const GOOD_STANDING: u16 = 900;
+
+/// Confirmed reports without which no member is in good standing.
+pub const GOOD_STANDING_REPORTS: u32 = 10;
+
+impl<BlockNumber> Score<BlockNumber> {
+	/// 0 to 1,000. The score must be of now.
+	fn trust(&self) -> u16 {
+		let (good, bad) = (u64::from(self.good), u64::from(self.bad));
+		let (credit, all) = CREDIT;
+		// `all` is above zero, and above `credit`, so the quotient is below 1,000.
+		let trust = good.saturating_add(credit).saturating_mul(1_000) / good.saturating_add(bad).saturating_add(all);
+		u16::try_from(trust).unwrap_or(1_000)
+	}
+}
+
+/// Where a moment lies in the run of halvings.
+struct Decay {
+	/// Whole half-lives that have passed.
+	halvings: u32,
+	/// What part of the next one has: numerator and denominator.
+	part: (u64, u64),
+}
+
+impl Decay {
+	fn halve(&self, value: u32) -> u32 {
+		value.checked_shr(self.halvings).unwrap_or(0)
+	}
+
+	/// What a value of the last halving has come down to: by a half at the end of the part, in a straight line.
+	fn now(&self, value: u32) -> u32 {
+		let (passed, whole) = (u128::from(self.part.0), u128::from(self.part.1.max(1)));
+		let lost = u128::from(value).saturating_mul(passed) / whole.saturating_mul(2);
+		value.saturating_sub(u32::try_from(lost).unwrap_or(value))
+	}
+
+	/// What a value of now would have been at the last halving: undoes [`Decay::now`].
+	fn then(&self, value: u32) -> u32 {
+		let (passed, twice) = (u128::from(self.part.0), u128::from(self.part.1.max(1)).saturating_mul(2));
+		let then = u128::from(value).saturating_mul(twice) / twice.saturating_sub(passed).max(1);
+		u32::try_from(then).unwrap_or(u32::MAX)
+	}
+}
+
+impl<T: Config> Pallet<T> {
+	/// Writes a deed into the ledger.
+	pub fn note(member: &T::AccountId, deed: Deed) {
+		Ledger::<T>::mutate(member, |entry| {
+			deed.count(&mut entry.contribution);
+			let (good, bad) = deed.worth();
+			if good == 0 && bad == 0 {
+				return;
+			}
+			let decay = Self::decay(&mut entry.score);
+			entry.score.good = entry.score.good.saturating_add(decay.then(good));
+			entry.score.bad = entry.score.bad.saturating_add(decay.then(bad));
+		});
+	}
+
+	/// How far a member is trusted, 0 to 1,000. A newcomer has 800.
+	pub fn trust(member: &T::AccountId) -> u16 {
+		Self::present_trust(Ledger::<T>::get(member).score)
+	}
+
+	/// Whether the member's reports may act before they are confirmed.
+	pub fn in_good_standing(member: &T::AccountId) -> bool {
+		let entry = Ledger::<T>::get(member);
+		entry.contribution.confirmed >= GOOD_STANDING_REPORTS
+			&& Self::present_trust(entry.score) >= GOOD_STANDING
+			&& Self::active_role(member).is_some()
+	}
+
+	fn present_trust(mut score: Score<BlockNumberFor<T>>) -> u16 {
+		let decay = Self::decay(&mut score);
+		score.good = decay.now(score.good);
+		score.bad = decay.now(score.bad);
+		score.trust()
+	}
+
+	/// Brings a score to the last halving before now.
+	fn decay(score: &mut Score<BlockNumberFor<T>>) -> Decay {
+		let half_life = T::TrustHalfLife::get();
+		let passed = frame_system::Pallet::<T>::block_number().saturating_sub(score.at);
+		let halvings = passed.checked_div(&half_life).unwrap_or_else(Zero::zero);
+		let whole = halvings.saturating_mul(half_life);
+		let decay = Decay {
+			halvings: halvings.unique_saturated_into(),
+			part: (passed.saturating_sub(whole).unique_saturated_into(), half_life.unique_saturated_into()),
+		};
+		score.at = score.at.saturating_add(whole);
+		score.good = decay.halve(score.good);
+		score.bad = decay.halve(score.bad);
+		decay
+	}
+}
