@@ -1,22 +1,36 @@
-//! What a node asks the runtime on behalf of those who vet.
+//! What a node asks the runtime on behalf of those who vet, and of anybody who wants to know why something is blocked.
 
 use alloc::vec::Vec;
-use ringfence_primitives::{AccountBytes, IndicatorId, Proposal};
+use ringfence_primitives::{AccountBytes, ActiveDigest, Address, Dossier, IndicatorId, Millis, Proposal};
 
 sp_api::decl_runtime_apis! {
 	/// Reading the state of vetting.
 	pub trait IndicatorsApi {
-		/// What was reported in the block at which this is asked and awaits votes still.
+		/// What was reported or disputed in the block at which this is asked and awaits votes still.
 		fn reported() -> Vec<Proposal>;
 
-		/// Up to `limit` proposals that `isp` has not voted on, in the order of their names, those after `after`.
-		/// `limit` is cut to 256.
+		/// Up to `limit` proposals and disputes that `isp` has not voted on, in the order of their names, those after
+		/// `after`. `limit` is cut to 256.
 		fn pending(isp: AccountBytes, after: Option<IndicatorId>, limit: u32) -> Vec<Proposal>;
 
 		/// Those of `ids` (256 at most) that await votes and that `isp` has not voted on.
 		fn awaiting(isp: AccountBytes, ids: Vec<IndicatorId>) -> Vec<Proposal>;
 
-		/// How many indicators are active, and how many await votes.
+		/// How many indicators are active, provisional ones among them, and how many await votes, disputes among them.
 		fn counts() -> (u32, u32);
+
+		/// All about one indicator, while it is on record.
+		fn dossier(id: IndicatorId) -> Option<Dossier>;
+
+		/// All about up to `limit` indicators that the address, or a network that it lies in, is named by, the narrowest
+		/// first. `limit` is cut to 256.
+		fn about(address: Address, limit: u32) -> Vec<Dossier>;
+
+		/// The digest of the decisions in force.
+		fn digest() -> ActiveDigest;
+
+		/// The voting period and the lifetime of provisional indicators, in milliseconds; how many provisional ones an ISP
+		/// may have, and how many reports a member may have awaiting votes.
+		fn parameters() -> (Millis, Millis, u32, u32);
 	}
 }

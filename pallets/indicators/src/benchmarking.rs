@@ -1,6 +1,7 @@
 //! Benchmarks of the worst case of each call.
 
 use super::*;
+use crate::endings::{PER_DISPUTE, STRETCH};
 use alloc::vec::Vec;
 use frame_benchmarking::v2::*;
 use frame_support::{
@@ -8,15 +9,17 @@ use frame_support::{
 	BoundedVec,
 };
 use frame_system::RawOrigin;
-use ringfence_primitives::*;
+use ringfence_primitives::{call::MAX_BATCH, *};
 
-/// As many ISPs as can be.
-fn isps<T: Config>() -> Vec<T::AccountId> {
-	let accounts: Vec<T::AccountId> = (0..T::MaxIsps::get()).map(|index| account("voter", index, 0)).collect();
-	for isp in &accounts {
-		T::Members::add_isp(isp);
+/// Any time but that of a chain without a clock.
+const LATER: Millis = 1_000_000_000;
+
+/// `count` ISPs in all. Where the chain begins with more, these are all there are.
+fn isps<T: Config>(count: u32) -> Vec<T::AccountId> {
+	for index in T::Members::isp_count()..count {
+		T::Members::add_isp(&account("voter", index, 0));
 	}
-	accounts.into_iter().filter(|isp| T::Members::voice(isp) == Some(Voice::Isp)).collect()
+	T::Members::isps()
 }
 
 /// Protects as many networks as can be, none of which overlaps [`subject`].
@@ -30,23 +33,26 @@ fn protect_all<T: Config>() {
 	ProtectedNetworks::<T>::put(BoundedVec::truncate_from(networks));
 }
 
-/// The largest indicator: a flow with every field. It names two networks to compare with those protected, and is wide.
-fn subject(index: u32) -> Indicator {
+/// The largest indicator: a flow with every field. It names two networks to compare with those protected, and is filed by
+/// its source. It is wide where the source is a /32, and not where it is a /48.
+fn flow(index: u32, source: u8) -> Indicator {
 	let [a, b, c, d] = index.to_be_bytes();
-	let v6 = |last: u8| Network::host(Address::V6([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, a, b, c, d, last]));
+	let prefix = Address::V6([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+	let host = Address::V6([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, a, b, c, d, 2]);
 	Indicator::Flow(FlowSignature {
 		protocol: Some(6),
-		source: Some(
-			Network::new(Address::V6([0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), 32)
-				.expect("canonical"),
-		),
-		destination: Some(v6(2)),
+		source: Some(Network::new(prefix, source).expect("canonical")),
+		destination: Some(Network::host(host)),
 		source_ports: PortRange::new(1, 2),
 		destination_ports: PortRange::new(3, 4),
 		tcp_flags: TcpFlags::new(0x12, 0x02),
 		icmp: None,
 		packet_length: LengthRange::new(40, 60),
 	})
+}
+
+fn subject(index: u32) -> Indicator {
+	flow(index, 32)
 }
 
 fn terms() -> Terms {
@@ -63,27 +69,80 @@ fn terms() -> Terms {
 	}
 }
 
-/// A log that is full, so that each append forgets an entry.
-fn fill_log<T: Config>() {
+/// A log that is full, so that each of the next `appends` forgets an entry.
+fn fill_log<T: Config>(appends: u32) {
 	let oldest = 1u64;
 	let seq = T::LogRetention::get();
-	let entry = Change { seq: oldest, at: 0, previous: [0; 32], kind: ChangeKind::Revoked(subject(0)) };
-	ChangeLog::<T>::insert(oldest, entry);
+	for seq in (oldest..).take(appends as usize) {
+		let entry = Change { seq, at: 0, previous: [0; 32], kind: ChangeKind::Revoked(subject(0)) };
+		ChangeLog::<T>::insert(seq, entry);
+	}
 	Head::<T>::put(LogHead { seq, hash: [1; 32], oldest });
 }
 
-/// A wide proposal that lacks one approval of two thirds. Returns its name and who has not voted.
-fn almost<T: Config>() -> (IndicatorId, T::AccountId) {
-	let voters = isps::<T>();
-	let indicator = subject(1);
+fn all<AccountId: Clone>(isps: &[AccountId], vote: Vote) -> Vec<(AccountId, Vote)> {
+	isps.iter().map(|isp| (isp.clone(), vote)).collect()
+}
+
+/// Puts [`subject`] number `index` on record. Returns its name.
+fn put<T: Config>(
+	index: u32,
+	reporter: &T::AccountId,
+	status: Status,
+	votes: Vec<(T::AccountId, Vote)>,
+	dispute: Dispute<T::AccountId, T::MaxIsps>,
+) -> IndicatorId {
+	let indicator = subject(index);
 	let id = indicator.id();
-	Pallet::<T>::do_report(voters[0].clone(), indicator, terms()).expect("an ISP reports something new");
-	let missing = (T::Members::isps().len() * 2).div_ceil(3) - 1;
-	for voter in &voters[1..missing] {
-		Pallet::<T>::do_vote(voter.clone(), id, terms().hash(), Vote::Approve).expect("an ISP that has not voted");
+	let record = Record {
+		terms: terms(),
+		reporter: reporter.clone(),
+		status,
+		proposed_at: 0,
+		ends_at: T::Clock::now().saturating_add(LATER),
+		confidence: terms().confidence,
+		votes: BoundedVec::truncate_from(votes),
+		dispute,
+		indicator,
+	};
+	if record.is_enforced() {
+		ActiveCount::<T>::mutate(|count| *count = count.saturating_add(1));
+		crate::Digest::<T>::mutate(|digest| digest.add(&record.decision()));
 	}
-	assert_eq!(Records::<T>::get(id).map(|record| record.status), Some(Status::Proposed));
-	(id, voters[missing].clone())
+	Pallet::<T>::index_named(&id, &record.indicator);
+	Pallet::<T>::enter(&id, record);
+	id
+}
+
+/// Puts a proposal on record that lacks one approval, of the last of `isps`. Returns its name.
+fn almost<T: Config>(index: u32, isps: &[T::AccountId]) -> IndicatorId {
+	let approvals = (isps.len() as u32).saturating_mul(2).div_ceil(3).saturating_sub(1);
+	let voters = &isps[..approvals as usize];
+	put::<T>(index, &isps[0], Status::Proposed, all(voters, Vote::Approve), Dispute::None)
+}
+
+/// Puts a disputed indicator on record that everybody has approved, and that everybody but the last of `isps` has voted on
+/// again: one more rejection revokes it. Returns its name.
+fn doomed<T: Config>(index: u32, isps: &[T::AccountId]) -> IndicatorId {
+	let rejections = isps.len() / 2;
+	let mut votes = all(&isps[..isps.len() - 1], Vote::Approve);
+	for (_, vote) in votes.iter_mut().take(rejections) {
+		*vote = Vote::Reject;
+	}
+	let dispute = Dispute::Open {
+		by: isps[isps.len() - 1].clone(),
+		until: T::Clock::now().saturating_add(LATER - STRETCH),
+		before: BoundedVec::truncate_from(all(isps, Vote::Approve)),
+	};
+	put::<T>(index, &isps[0], Status::Active { since: 0 }, votes, dispute)
+}
+
+fn ballot(id: IndicatorId, vote: Vote) -> Ballot {
+	Ballot { id, terms: terms().hash(), vote }
+}
+
+fn batch<T>(count: u32, item: impl Fn(u32) -> T) -> BoundedVec<T, frame_support::traits::ConstU32<MAX_BATCH>> {
+	BoundedVec::truncate_from((0..count).map(item).collect())
 }
 
 #[benchmarks]
@@ -91,9 +150,10 @@ mod benches {
 	use super::*;
 
 	#[benchmark]
-	fn report() {
-		let who = isps::<T>()[0].clone();
+	fn report(n: Linear<1, { T::MaxIsps::get() }>) {
+		let who = isps::<T>(n)[0].clone();
 		protect_all::<T>();
+		fill_log::<T>(1);
 		let id = subject(1).id();
 
 		#[extrinsic_call]
@@ -103,28 +163,59 @@ mod benches {
 	}
 
 	#[benchmark]
-	fn vote() {
-		fill_log::<T>();
-		let (id, last) = almost::<T>();
+	fn report_provisionally(n: Linear<1, { T::MaxIsps::get() }>) {
+		let who = isps::<T>(n)[0].clone();
+		// More than any register asks for.
+		for _ in 0..100 {
+			T::Members::note(&who, Deed::Confirmed);
+		}
 		protect_all::<T>();
+		fill_log::<T>(1);
+		let indicator = flow(1, 48);
+		let id = indicator.id();
 
 		#[extrinsic_call]
-		_(RawOrigin::Signed(last), id, terms().hash(), Vote::Approve);
+		_(RawOrigin::Signed(who), indicator, terms());
 
-		assert!(matches!(Records::<T>::get(id).map(|record| record.status), Some(Status::Active { .. })));
+		assert!(Records::<T>::get(id).is_some_and(|record| record.is_enforced()));
+	}
+
+	#[benchmark]
+	fn vote(n: Linear<1, { T::MaxIsps::get() }>) {
+		let isps = isps::<T>(n);
+		fill_log::<T>(1);
+		protect_all::<T>();
+		let id = doomed::<T>(1, &isps);
+		let last = isps[isps.len() - 1].clone();
+
+		#[extrinsic_call]
+		_(RawOrigin::Signed(last), id, terms().hash(), Vote::Reject);
+
+		assert!(!Records::<T>::contains_key(id));
 	}
 
 	#[benchmark]
 	fn withdraw() {
-		fill_log::<T>();
-		let (id, last) = almost::<T>();
-		Pallet::<T>::do_vote(last, id, terms().hash(), Vote::Approve).expect("the deciding vote");
-		let reporter = Records::<T>::get(id).expect("it is active").reporter;
+		let isps = isps::<T>(T::MaxIsps::get());
+		fill_log::<T>(1);
+		let id = doomed::<T>(1, &isps);
 
 		#[extrinsic_call]
-		_(RawOrigin::Signed(reporter), id);
+		_(RawOrigin::Signed(isps[0].clone()), id);
 
 		assert!(!Records::<T>::contains_key(id));
+	}
+
+	#[benchmark]
+	fn dispute(n: Linear<1, { T::MaxIsps::get() }>) {
+		let isps = isps::<T>(n.max(2));
+		let votes = all(&isps, Vote::Approve);
+		let id = put::<T>(1, &isps[0], Status::Active { since: 0 }, votes, Dispute::None);
+
+		#[extrinsic_call]
+		_(RawOrigin::Signed(isps[1].clone()), id);
+
+		assert!(Records::<T>::get(id).is_some_and(|record| record.is_disputed()));
 	}
 
 	#[benchmark]
@@ -143,7 +234,7 @@ mod benches {
 
 	#[benchmark]
 	fn protect() -> Result<(), BenchmarkError> {
-		fill_log::<T>();
+		fill_log::<T>(1);
 		protect_all::<T>();
 		ProtectedNetworks::<T>::mutate(|networks| networks.pop());
 		let origin = T::Governance::try_successful_origin().map_err(|()| BenchmarkError::Weightless)?;
@@ -158,7 +249,7 @@ mod benches {
 
 	#[benchmark]
 	fn unprotect() -> Result<(), BenchmarkError> {
-		fill_log::<T>();
+		fill_log::<T>(1);
 		protect_all::<T>();
 		let origin = T::Governance::try_successful_origin().map_err(|()| BenchmarkError::Weightless)?;
 		let network = ProtectedNetworks::<T>::get()[0];
@@ -171,37 +262,115 @@ mod benches {
 	}
 
 	#[benchmark]
-	fn end_due(n: Linear<0, { T::MaxEndingsPerBlock::get() }>) {
-		fill_log::<T>();
-		// Any time but that of a chain without a clock.
-		let now = T::Clock::now().saturating_add(1_000_000);
-		let reporter = isps::<T>()[0].clone();
-		for index in 0..n {
-			let indicator = subject(index);
-			let id = indicator.id();
-			Pallet::<T>::file_ending(&id, now);
-			Records::<T>::insert(
-				id,
-				Record {
-					indicator,
-					terms: terms(),
-					reporter: reporter.clone(),
-					isp: Some(reporter.clone()),
-					status: Status::Active { since: 0 },
-					proposed_at: 0,
-					ends_at: now,
-					votes: BoundedVec::new(),
-				},
-			);
+	fn set_parameters() -> Result<(), BenchmarkError> {
+		let origin = T::Governance::try_successful_origin().map_err(|()| BenchmarkError::Weightless)?;
+		let parameters = Parameters { open_cap: 12_345, ..T::InitialParameters::get() };
+
+		#[extrinsic_call]
+		_(origin as T::RuntimeOrigin, parameters);
+
+		assert_eq!(Settings::<T>::get(), parameters);
+		Ok(())
+	}
+
+	#[benchmark]
+	fn report_batch(i: Linear<1, MAX_BATCH>) {
+		let who = isps::<T>(T::MaxIsps::get())[0].clone();
+		protect_all::<T>();
+
+		#[extrinsic_call]
+		_(RawOrigin::Signed(who), terms(), batch(i, subject));
+
+		assert_eq!(Records::<T>::count(), i);
+	}
+
+	#[benchmark]
+	fn vote_batch(i: Linear<1, MAX_BATCH>) {
+		let isps = isps::<T>(T::MaxIsps::get());
+		fill_log::<T>(i);
+		protect_all::<T>();
+		let before = ActiveCount::<T>::get();
+		let ballots = batch(i, |index| ballot(almost::<T>(index, &isps), Vote::Approve));
+
+		#[extrinsic_call]
+		_(RawOrigin::Signed(isps[isps.len() - 1].clone()), ballots);
+
+		assert_eq!(ActiveCount::<T>::get(), before + i);
+	}
+
+	/// Votes that decide nothing: the second of as many ISPs as can be approves what the first has reported.
+	#[benchmark]
+	fn cast_batch(i: Linear<1, MAX_BATCH>) {
+		let isps = isps::<T>(T::MaxIsps::get());
+		protect_all::<T>();
+		// All but one of a majority have voted, and the one that votes now says something else than it has before.
+		let voters = &isps[..isps.len() / 2];
+		let mut votes = all(voters, Vote::Approve);
+		votes[1].1 = Vote::Sighting;
+		let ballots = batch(i, |index| {
+			ballot(put::<T>(index, &isps[0], Status::Proposed, votes.clone(), Dispute::None), Vote::Approve)
+		});
+
+		#[extrinsic_call]
+		vote_batch(RawOrigin::Signed(isps[1].clone()), ballots);
+
+		assert_eq!(ProposedCount::<T>::get(), i);
+	}
+
+	#[benchmark]
+	fn deeds(d: Linear<0, 4_096>, n: Linear<1, { T::MaxIsps::get() }>) {
+		let isps = isps::<T>(n);
+
+		#[block]
+		{
+			for index in 0..d {
+				T::Members::note(&isps[(index % n) as usize], Deed::Misjudged);
+			}
 		}
-		NextEndings::<T>::put(now / endings::STRETCH);
+	}
+
+	#[benchmark]
+	fn end_due(n: Linear<0, { T::MaxEndingsPerBlock::get() }>) {
+		fill_log::<T>(n);
+		let reporter = isps::<T>(1)[0].clone();
+		for index in 0..n {
+			put::<T>(index, &reporter, Status::Provisional { since: 0 }, Vec::new(), Dispute::None);
+		}
+		let due = T::Clock::now().saturating_add(LATER);
+		NextEndings::<T>::put(due / STRETCH);
 		let ended;
 
 		#[block]
 		{
-			ended = Pallet::<T>::end_due(now.saturating_add(100 * endings::STRETCH));
+			ended = Pallet::<T>::end_due(due.saturating_add(100 * STRETCH));
 		}
 
-		assert_eq!(ended, n);
+		assert_eq!(ended.records, n);
+	}
+
+	#[benchmark]
+	fn settle_due(n: Linear<0, { T::MaxEndingsPerBlock::get().div_ceil(PER_DISPUTE) }>) {
+		let isps = isps::<T>(T::MaxIsps::get());
+		fill_log::<T>(n);
+		for index in 0..n {
+			doomed::<T>(index, &isps);
+		}
+		for id in Records::<T>::iter_keys().collect::<Vec<_>>() {
+			Records::<T>::mutate(id, |record| {
+				if let Some(record) = record {
+					record.votes = BoundedVec::truncate_from(all(&isps, Vote::Reject));
+				}
+			});
+		}
+		let due = T::Clock::now().saturating_add(LATER - STRETCH);
+		NextEndings::<T>::put(due / STRETCH);
+		let ended;
+
+		#[block]
+		{
+			ended = Pallet::<T>::end_due(due.saturating_add(100 * STRETCH));
+		}
+
+		assert_eq!(ended.disputes, n);
 	}
 }

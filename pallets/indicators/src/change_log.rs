@@ -1,11 +1,17 @@
 //! The change log: append, prune, nothing else.
 
-use crate::{ChangeLog, Config, Event, Head, Pallet};
+use crate::{ChangeLog, Config, Event, Head, Members, Pallet};
 use frame_support::traits::{Get, Time};
-use ringfence_primitives::{Change, ChangeKind};
+use ringfence_primitives::{envelope::Sealed, Change, ChangeKind};
 use sp_runtime::{ArithmeticError, DispatchError};
 
 impl<T: Config> Pallet<T> {
+	/// Puts into the log what a provider tells its own subscribers. Returns the number of the change. How often a provider
+	/// may is up to the caller.
+	pub fn append_tier1(isp: &T::AccountId, sealed: Sealed) -> Result<u64, DispatchError> {
+		Self::append(ChangeKind::Tier1(T::Members::bytes(isp), sealed))
+	}
+
 	/// Appends a change and forgets the oldest beyond the retention bound. Returns its number.
 	pub(crate) fn append(kind: ChangeKind) -> Result<u64, DispatchError> {
 		let mut head = Head::<T>::get();

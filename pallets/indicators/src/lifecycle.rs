@@ -1,347 +1,341 @@
 //! The life of an indicator: report, vote, withdrawal, and what follows from them.
 
-use crate::{ActiveCount, Config, Error, Event, Pallet, Proposed, ProposedCount, RecordOf, Records};
-use alloc::vec::Vec;
-use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::{
-	ensure,
-	traits::{Get, Time},
-	BoundedVec, CloneNoBound, DebugNoBound, EqNoBound, PartialEqNoBound,
+use crate::{
+	sitting::Sitting, Config, Deed, Dispute, Error, Event, Members, OpenCount, Pallet, Record, RecordOf, Records,
+	Status, Voice,
 };
-use ringfence_primitives::{ChangeKind, Decision, Digest, Indicator, IndicatorId, Millis, Terms, Vote};
-use scale_info::TypeInfo;
-use sp_runtime::DispatchResult;
+use frame_support::{ensure, traits::Get, BoundedVec};
+use ringfence_primitives::{Ballot, ChangeKind, Indicator, IndicatorId, Millis, Scope, Terms, Vote};
+use sp_runtime::{DispatchError, DispatchResult};
 
-/// For whom a member speaks.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Voice<AccountId> {
-	/// It is an ISP.
-	Isp,
-	/// It is a subscriber of this ISP.
-	SubscriberOf(AccountId),
-	/// It is a researcher.
-	Researcher,
+/// What a report or a vote led to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+	/// A record that was not there.
+	Opened,
+	/// A vote that decides nothing yet.
+	Entered,
+	/// An activation, an extension, a rejection, a revocation or the end of a dispute.
+	Decided,
 }
 
-/// What this pallet has to know of the register of members.
-pub trait Members<AccountId> {
-	/// For whom `who` may speak now; none if it is not an active member.
-	fn voice(who: &AccountId) -> Option<Voice<AccountId>>;
-
-	/// The ISPs that are active.
-	fn isps() -> Vec<AccountId>;
-
-	/// Adds an active ISP, for benchmarks.
-	#[cfg(feature = "runtime-benchmarks")]
-	fn add_isp(who: &AccountId);
+/// When a new report begins to act.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Start {
+	/// Once a quorum confirms it.
+	Confirmed,
+	/// At once.
+	Provisional,
 }
 
-/// Where an indicator is in its life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
-pub enum Status {
-	/// It awaits votes.
-	Proposed,
-	/// It is enforced.
-	Active {
-		/// Since when.
-		since: Millis,
-	},
-	/// It was voted down and may not be proposed again yet.
-	Rejected,
-}
-
-/// An indicator on record.
-#[derive(
-	CloneNoBound,
-	PartialEqNoBound,
-	EqNoBound,
-	DebugNoBound,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
-)]
-#[scale_info(skip_type_params(MaxVotes))]
-#[codec(mel_bound(AccountId: MaxEncodedLen, MaxVotes: Get<u32>))]
-pub struct Record<AccountId, MaxVotes>
-where
-	AccountId: Clone + PartialEq + Eq + core::fmt::Debug,
-	MaxVotes: Get<u32>,
-{
-	/// What is bad.
-	pub indicator: Indicator,
-	/// What was asked for.
-	pub terms: Terms,
-	/// Who reported it.
-	pub reporter: AccountId,
-	/// The reporter's ISP: itself, or that of a subscriber; none for a researcher.
-	pub isp: Option<AccountId>,
-	/// Where it is in its life.
-	pub status: Status,
-	/// When it was reported.
-	pub proposed_at: Millis,
-	/// When its present status ends by itself.
-	pub ends_at: Millis,
-	/// One vote an ISP.
-	pub votes: BoundedVec<(AccountId, Vote), MaxVotes>,
-}
-
-/// How many of `isps` approvals activate.
-fn quorum(isps: u32, wide: bool) -> u32 {
-	if wide {
-		isps.saturating_mul(2).div_ceil(3).max(majority(isps))
-	} else {
-		majority(isps)
-	}
-}
-
-/// More than half of `isps`.
-const fn majority(isps: u32) -> u32 {
-	(isps / 2).saturating_add(1)
-}
-
-/// How many rejections stop a proposal: one third of `isps`, and at least one.
-fn veto(isps: u32) -> u32 {
-	isps.div_ceil(3).max(1)
+/// What a vote decided about a report.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Verdict {
+	/// It was confirmed.
+	Upheld,
+	/// It was stopped before it was confirmed.
+	Refused,
+	/// It was active, and should not have been.
+	Overturned,
 }
 
 impl<T: Config> Pallet<T> {
-	pub(crate) fn do_report(who: T::AccountId, indicator: Indicator, terms: Terms) -> DispatchResult {
-		let voice = T::Members::voice(&who).ok_or(Error::<T>::NotMember)?;
-		Self::ensure_blockable(&indicator)?;
-		let id = indicator.id();
-		let Some(record) = Records::<T>::get(id) else {
-			return Self::propose(id, who, voice, indicator, terms);
-		};
-		match record.status {
-			Status::Proposed if voice == Voice::Isp => Self::cast(id, record, who, Vote::Sighting),
-			Status::Proposed => Err(Error::<T>::AlreadyProposed.into()),
-			Status::Active { .. } if voice == Voice::Isp => Self::extend(id, record, &terms),
-			Status::Active { .. } => Err(Error::<T>::AlreadyActive.into()),
-			Status::Rejected => Err(Error::<T>::AlreadyRejected.into()),
+	/// The member in whose name `who` may report.
+	pub(crate) fn reporter(who: &T::AccountId) -> Result<(T::AccountId, Voice), Error<T>> {
+		match T::Members::speaker(who, Scope::Report) {
+			None => Err(Error::<T>::NotMember),
+			Some((_, Voice::Subscriber)) => Err(Error::<T>::ReportToYourIsp),
+			Some(speaker) => Ok(speaker),
 		}
 	}
 
-	pub(crate) fn do_vote(who: T::AccountId, id: IndicatorId, terms: Digest, vote: Vote) -> DispatchResult {
-		ensure!(T::Members::voice(&who) == Some(Voice::Isp), Error::<T>::NotIsp);
+	/// The ISP in whose name `who` may vote.
+	pub(crate) fn voter(who: &T::AccountId) -> Result<T::AccountId, Error<T>> {
+		match T::Members::speaker(who, Scope::Vet) {
+			Some((isp, Voice::Isp)) => Ok(isp),
+			_ => Err(Error::<T>::NotIsp),
+		}
+	}
+
+	pub(crate) fn do_report(who: &T::AccountId, indicator: Indicator, terms: Terms) -> DispatchResult {
+		let (reporter, voice) = Self::reporter(who)?;
+		Self::report_as(&Sitting::open(), &reporter, voice, indicator, terms).map(drop)
+	}
+
+	pub(crate) fn do_report_provisionally(who: &T::AccountId, indicator: Indicator, terms: Terms) -> DispatchResult {
+		let (reporter, voice) = Self::reporter(who)?;
+		ensure!(voice == Voice::Isp, Error::<T>::NotIsp);
+		ensure!(T::Members::in_good_standing(&reporter), Error::<T>::NotInGoodStanding);
+		ensure!(!indicator.is_wide(), Error::<T>::NotForWide);
+		let sitting = Sitting::open();
+		Self::ensure_outside(&indicator, &sitting.protected)?;
+		let id = indicator.id();
+		match Records::<T>::get(id).map(|record| record.status) {
+			None => Self::propose(&sitting, id, &reporter, voice, indicator, terms, Start::Provisional).map(drop),
+			Some(Status::Proposed | Status::Provisional { .. }) => Err(Error::<T>::AlreadyProposed.into()),
+			Some(Status::Active { .. }) => Err(Error::<T>::AlreadyActive.into()),
+			Some(Status::Rejected) => Err(Error::<T>::AlreadyRejected.into()),
+		}
+	}
+
+	pub(crate) fn do_vote(who: &T::AccountId, ballot: Ballot) -> DispatchResult {
+		let isp = Self::voter(who)?;
+		Self::vote_as(&Sitting::open(), &isp, ballot).map(drop)
+	}
+
+	pub(crate) fn do_withdraw(who: &T::AccountId, id: IndicatorId) -> DispatchResult {
+		let (member, _) = T::Members::speaker(who, Scope::Report).ok_or(Error::<T>::NotMember)?;
+		let record = Records::<T>::get(id).ok_or(Error::<T>::NotFound)?;
+		ensure!(record.reporter == member, Error::<T>::NotReporter);
+		match record.status {
+			Status::Rejected => return Err(Error::<T>::AlreadyRejected.into()),
+			Status::Proposed => {
+				Self::forget(&id, &record);
+				Self::deposit_event(Event::Withdrawn { id });
+				return Ok(());
+			}
+			// It has acted, and a withdrawal a moment before its end must not be cheaper than its lapse.
+			Status::Provisional { .. } => T::Members::note(&member, Deed::LapsedProvisional),
+			Status::Active { .. } if record.is_disputed() => {
+				T::Members::note(&member, Deed::Rejected);
+				Self::deposit_event(Event::DisputeSettled { id, revoked: true });
+			}
+			Status::Active { .. } => {}
+		}
+		Self::revoke(id, record)
+	}
+
+	pub(crate) fn report_as(
+		sitting: &Sitting<T>,
+		reporter: &T::AccountId,
+		voice: Voice,
+		indicator: Indicator,
+		terms: Terms,
+	) -> Result<Outcome, DispatchError> {
+		Self::ensure_outside(&indicator, &sitting.protected)?;
+		let id = indicator.id();
+		let Some(record) = Records::<T>::get(id) else {
+			return Self::propose(sitting, id, reporter, voice, indicator, terms, Start::Confirmed);
+		};
+		match record.status {
+			Status::Rejected => Err(Error::<T>::AlreadyRejected.into()),
+			Status::Active { .. } if voice == Voice::Isp => Self::extend(sitting, id, record, reporter, &terms),
+			Status::Active { .. } => Err(Error::<T>::AlreadyActive.into()),
+			_ if voice == Voice::Isp => Self::sight(sitting, id, record, reporter, &terms),
+			_ => Err(Error::<T>::AlreadyProposed.into()),
+		}
+	}
+
+	pub(crate) fn vote_as(sitting: &Sitting<T>, isp: &T::AccountId, ballot: Ballot) -> Result<Outcome, DispatchError> {
+		let Ballot { id, terms, vote } = ballot;
 		let record = Records::<T>::get(id).ok_or(Error::<T>::NotFound)?;
 		ensure!(record.terms.hash() == terms, Error::<T>::OtherTerms);
 		ensure!(record.status != Status::Rejected, Error::<T>::AlreadyRejected);
 		if vote.is_approval() {
 			// Protection may have grown since the report.
-			Self::ensure_blockable(&record.indicator)?;
+			Self::ensure_outside(&record.indicator, &sitting.protected)?;
 		}
-		Self::cast(id, record, who, vote)
-	}
-
-	pub(crate) fn do_withdraw(who: T::AccountId, id: IndicatorId) -> DispatchResult {
-		ensure!(T::Members::voice(&who).is_some(), Error::<T>::NotMember);
-		let record = Records::<T>::get(id).ok_or(Error::<T>::NotFound)?;
-		ensure!(record.reporter == who || record.isp.as_ref() == Some(&who), Error::<T>::NotReporter);
-		match record.status {
-			Status::Proposed => {
-				Self::unfile_ending(&id, record.ends_at);
-				Self::unlist(&id);
-				Records::<T>::remove(id);
-				Self::deposit_event(Event::Withdrawn { id });
-				Ok(())
-			}
-			Status::Active { .. } => Self::revoke(id, record),
-			Status::Rejected => Err(Error::<T>::AlreadyRejected.into()),
-		}
+		let outcome = Self::cast(sitting, id, record, isp, vote)?;
+		T::Members::note(isp, if vote == Vote::Sighting { Deed::Sighted } else { Deed::Voted });
+		Ok(outcome)
 	}
 
 	fn propose(
+		sitting: &Sitting<T>,
 		id: IndicatorId,
-		reporter: T::AccountId,
-		voice: Voice<T::AccountId>,
+		reporter: &T::AccountId,
+		voice: Voice,
 		indicator: Indicator,
 		terms: Terms,
-	) -> DispatchResult {
+		start: Start,
+	) -> Result<Outcome, DispatchError> {
 		ensure!(Records::<T>::count() < T::MaxRecords::get(), Error::<T>::TooManyRecords);
-		let isp = match &voice {
-			Voice::Isp => Some(reporter.clone()),
-			Voice::SubscriberOf(isp) => Some(isp.clone()),
-			Voice::Researcher => None,
-		};
-		let now = T::Clock::now();
-		let ends_at = now.saturating_add(T::VotingPeriod::get());
-		let record = Record {
+		ensure!(OpenCount::<T>::get(reporter) < sitting.settings.open_cap, Error::<T>::TooManyOpen);
+		if start == Start::Provisional {
+			Self::ensure_provisional_room(reporter, &sitting.settings)?;
+		}
+		let mut record = Record {
+			confidence: terms.confidence,
 			indicator,
 			terms,
 			reporter: reporter.clone(),
-			isp,
 			status: Status::Proposed,
-			proposed_at: now,
-			ends_at,
+			proposed_at: sitting.now,
+			ends_at: sitting.now.saturating_add(sitting.settings.voting_period),
 			votes: BoundedVec::new(),
+			dispute: Dispute::None,
 		};
-		Self::file_ending(&id, ends_at);
-		Self::list(&id);
+		Self::index_named(&id, &record.indicator);
+		T::Members::note(reporter, Deed::Reported);
 		Self::deposit_event(Event::Reported { id, reporter: reporter.clone() });
 		if voice == Voice::Isp {
-			Self::cast(id, record, reporter, Vote::Approve)
-		} else {
-			Records::<T>::insert(id, record);
-			Ok(())
+			record.votes.try_push((reporter.clone(), Vote::Approve)).map_err(|_| Error::<T>::NotIsp)?;
+			Self::deposit_event(Event::Voted { id, isp: reporter.clone(), vote: Vote::Approve });
+			if sitting.quorum(&record.indicator) <= 1 {
+				return Self::activate(sitting, id, record);
+			}
 		}
+		if start == Start::Provisional {
+			record.status = Status::Provisional { since: sitting.now };
+			record.ends_at =
+				sitting.now.saturating_add(sitting.settings.provisional_lifetime.min(Self::millis(&record.terms)));
+			let seq = Self::begin(&record.decision())?;
+			Self::deposit_event(Event::ActivatedProvisionally { id, seq });
+		}
+		Self::enter(&id, record);
+		Ok(Outcome::Opened)
+	}
+
+	/// Takes an ISP's report of what another has reported for its sighting: that it would have asked for as much itself is
+	/// what the report says, so it must.
+	fn sight(
+		sitting: &Sitting<T>,
+		id: IndicatorId,
+		record: RecordOf<T>,
+		isp: &T::AccountId,
+		terms: &Terms,
+	) -> Result<Outcome, DispatchError> {
+		ensure!(record.reporter != *isp, Error::<T>::AlreadyVoted);
+		ensure!(terms.cover(&record.terms), Error::<T>::OtherTerms);
+		let outcome = Self::cast(sitting, id, record, isp, Vote::Sighting)?;
+		T::Members::note(isp, Deed::Reported);
+		T::Members::note(isp, Deed::Sighted);
+		Ok(outcome)
 	}
 
 	/// Enters a vote and does what it decides. Stores the record.
-	fn cast(id: IndicatorId, mut record: RecordOf<T>, isp: T::AccountId, vote: Vote) -> DispatchResult {
-		let isps = T::Members::isps();
-		// Votes of ISPs that have left count no more; without them there is room for every active one.
-		record.votes.retain(|(voter, _)| isps.contains(voter));
-		if let Some((_, cast)) = record.votes.iter_mut().find(|(voter, _)| *voter == isp) {
+	pub(crate) fn cast(
+		sitting: &Sitting<T>,
+		id: IndicatorId,
+		mut record: RecordOf<T>,
+		isp: &T::AccountId,
+		vote: Vote,
+	) -> Result<Outcome, DispatchError> {
+		sitting.dismiss_absent(&mut record);
+		if let Some((_, cast)) = record.votes.iter_mut().find(|(voter, _)| voter == isp) {
 			ensure!(*cast != vote, Error::<T>::AlreadyVoted);
 			*cast = vote;
 		} else {
 			record.votes.try_push((isp.clone(), vote)).map_err(|_| Error::<T>::NotIsp)?;
 		}
-		Self::deposit_event(Event::Voted { id, isp, vote });
+		Self::deposit_event(Event::Voted { id, isp: isp.clone(), vote });
 
-		let isps = isps.len() as u32;
-		let rejections = record.votes.iter().filter(|(_, vote)| !vote.is_approval()).count() as u32;
-		let approvals = (record.votes.len() as u32).saturating_sub(rejections);
-		match record.status {
-			Status::Proposed if approvals >= quorum(isps, record.indicator.is_wide()) => Self::activate(id, record),
-			Status::Proposed if rejections >= veto(isps) => Self::reject(id, record),
-			Status::Active { .. } if rejections >= majority(isps) => Self::revoke(id, record),
-			_ => {
-				Records::<T>::insert(id, record);
-				Ok(())
+		let (approvals, rejections) = record.tally();
+		if record.is_unconfirmed() {
+			if approvals >= sitting.quorum(&record.indicator) {
+				Self::leave(&id, &record);
+				return Self::activate(sitting, id, record);
 			}
+			if rejections >= sitting.veto() {
+				return Self::reject(sitting, id, record);
+			}
+		} else if rejections >= sitting.majority() {
+			Self::overturn(id, record)?;
+			return Ok(Outcome::Decided);
+		} else if record.is_disputed() && approvals >= sitting.quorum(&record.indicator) {
+			Self::dismiss_dispute(sitting, id, record);
+			return Ok(Outcome::Decided);
 		}
+		Records::<T>::insert(id, record);
+		Ok(Outcome::Entered)
 	}
 
-	fn activate(id: IndicatorId, mut record: RecordOf<T>) -> DispatchResult {
-		let now = T::Clock::now();
-		Self::unfile_ending(&id, record.ends_at);
-		record.status = Status::Active { since: now };
-		record.ends_at = now.saturating_add(Self::millis(&record.terms));
-		Self::file_ending(&id, record.ends_at);
-		Self::unlist(&id);
-		ActiveCount::<T>::mutate(|count| *count = count.saturating_add(1));
-		let seq = Self::append(ChangeKind::Activated(Self::decision(&record)))?;
-		Records::<T>::insert(id, record);
+	/// Activates what a quorum approved: a record that is new, or has left what it was filed under.
+	fn activate(sitting: &Sitting<T>, id: IndicatorId, mut record: RecordOf<T>) -> Result<Outcome, DispatchError> {
+		let provisional = record.is_enforced().then(|| record.decision());
+		record.status = Status::Active { since: sitting.now };
+		record.ends_at = sitting.now.saturating_add(Self::millis(&record.terms));
+		record.confidence = record.raised_confidence();
+		let seq = match provisional {
+			Some(before) => Self::renew(&before, &record.decision())?,
+			None => Self::begin(&record.decision())?,
+		};
+		Self::judge(&record, Verdict::Upheld);
+		Self::enter(&id, record);
 		Self::deposit_event(Event::Activated { id, seq });
-		Ok(())
+		Ok(Outcome::Decided)
 	}
 
 	/// Lets an active indicator last longer, though never longer than the lifetime that was voted on. Gains of less than
 	/// a tenth of that are refused, so that a repeated report does not become a change at every gateway.
-	fn extend(id: IndicatorId, mut record: RecordOf<T>, terms: &Terms) -> DispatchResult {
+	fn extend(
+		sitting: &Sitting<T>,
+		id: IndicatorId,
+		mut record: RecordOf<T>,
+		isp: &T::AccountId,
+		terms: &Terms,
+	) -> Result<Outcome, DispatchError> {
+		ensure!(!record.is_disputed(), Error::<T>::UnderDispute);
 		let voted = Self::millis(&record.terms);
-		let ends_at = T::Clock::now().saturating_add(Self::millis(terms).min(voted));
+		let ends_at = sitting.now.saturating_add(Self::millis(terms).min(voted));
 		ensure!(ends_at.saturating_sub(record.ends_at) >= voted / 10, Error::<T>::AlreadyActive);
-		Self::unfile_ending(&id, record.ends_at);
+		let before = record.decision();
+		Self::leave(&id, &record);
+		sitting.dismiss_absent(&mut record);
 		record.ends_at = ends_at;
-		Self::file_ending(&id, ends_at);
-		let seq = Self::append(ChangeKind::Extended(Self::decision(&record)))?;
-		Records::<T>::insert(id, record);
+		record.confidence = record.raised_confidence();
+		let seq = Self::renew(&before, &record.decision())?;
+		Self::enter(&id, record);
+		T::Members::note(isp, Deed::Reported);
 		Self::deposit_event(Event::Extended { id, seq });
-		Ok(())
+		Ok(Outcome::Decided)
 	}
 
-	fn reject(id: IndicatorId, mut record: RecordOf<T>) -> DispatchResult {
-		Self::unfile_ending(&id, record.ends_at);
+	fn reject(sitting: &Sitting<T>, id: IndicatorId, mut record: RecordOf<T>) -> Result<Outcome, DispatchError> {
+		Self::leave(&id, &record);
+		if record.is_enforced() {
+			Self::cease(&record, ChangeKind::Revoked(record.indicator.clone()))?;
+		}
+		Self::judge(&record, Verdict::Refused);
 		record.status = Status::Rejected;
-		record.ends_at = T::Clock::now().saturating_add(T::VotingPeriod::get());
-		Self::file_ending(&id, record.ends_at);
-		Self::unlist(&id);
-		Records::<T>::insert(id, record);
+		record.ends_at = sitting.now.saturating_add(sitting.settings.voting_period);
+		Self::enter(&id, record);
 		Self::deposit_event(Event::Rejected { id });
-		Ok(())
+		Ok(Outcome::Decided)
+	}
+
+	/// Revokes an active indicator that the vote says was never bad.
+	pub(crate) fn overturn(id: IndicatorId, record: RecordOf<T>) -> DispatchResult {
+		Self::judge(&record, Verdict::Overturned);
+		if record.is_disputed() {
+			Self::deposit_event(Event::DisputeSettled { id, revoked: true });
+		}
+		Self::revoke(id, record)
 	}
 
 	fn revoke(id: IndicatorId, record: RecordOf<T>) -> DispatchResult {
-		Self::unfile_ending(&id, record.ends_at);
-		Records::<T>::remove(id);
-		ActiveCount::<T>::mutate(|count| *count = count.saturating_sub(1));
-		let seq = Self::append(ChangeKind::Revoked(record.indicator))?;
+		Self::forget(&id, &record);
+		let seq = Self::cease(&record, ChangeKind::Revoked(record.indicator.clone()))?;
 		Self::deposit_event(Event::Revoked { id, seq });
 		Ok(())
 	}
 
-	fn list(id: &IndicatorId) {
-		Proposed::<T>::insert(id, ());
-		ProposedCount::<T>::mutate(|count| *count = count.saturating_add(1));
-	}
-
-	pub(crate) fn unlist(id: &IndicatorId) {
-		Proposed::<T>::remove(id);
-		ProposedCount::<T>::mutate(|count| *count = count.saturating_sub(1));
-	}
-
-	fn millis(terms: &Terms) -> Millis {
-		Millis::from(terms.lifetime.get()).saturating_mul(1_000)
-	}
-
-	fn decision(record: &RecordOf<T>) -> Decision {
-		Decision {
-			indicator: record.indicator.clone(),
-			direction: record.terms.direction,
-			action: record.terms.action,
-			threat: record.terms.threat,
-			severity: record.terms.severity,
-			confidence: record.terms.confidence,
-			expires_at: record.ends_at,
-		}
-	}
-
-	/// Up to `limit` proposals that `isp` has not voted on, in the order of their names, those after `after`.
-	pub fn pending(isp: &T::AccountId, after: Option<IndicatorId>, limit: u32) -> Vec<(IndicatorId, RecordOf<T>)> {
-		let keys = match after {
-			Some(id) => Proposed::<T>::iter_keys_from(Proposed::<T>::hashed_key_for(id)),
-			None => Proposed::<T>::iter_keys(),
+	/// Tells the ledger who was right. The reporter answers for its report, not for its vote. Whoever approved before a
+	/// dispute is not excused by rejecting in it.
+	fn judge(record: &RecordOf<T>, verdict: Verdict) {
+		let reporter = &record.reporter;
+		let (deed, approvers_erred) = match verdict {
+			Verdict::Upheld => (Deed::Confirmed, false),
+			Verdict::Refused => (Deed::Rejected, true),
+			Verdict::Overturned => (Deed::FalsePositive, true),
 		};
-		keys.filter_map(|id| Some((id, Records::<T>::get(id)?)))
-			.filter(|(_, record)| !record.votes.iter().any(|(voter, _)| voter == isp))
-			.take(limit as usize)
-			.collect()
-	}
-
-	/// Those of `ids` that `isp` has not voted on and that await votes.
-	pub fn awaiting(isp: &T::AccountId, ids: Vec<IndicatorId>) -> Vec<(IndicatorId, RecordOf<T>)> {
-		ids.into_iter()
-			.filter_map(|id| Some((id, Records::<T>::get(id)?)))
-			.filter(|(_, record)| record.status == Status::Proposed)
-			.filter(|(_, record)| !record.votes.iter().any(|(voter, _)| voter == isp))
-			.collect()
-	}
-
-	/// Every invariant of this pallet.
-	#[cfg(any(feature = "try-runtime", test))]
-	pub fn do_try_state() -> Result<(), sp_runtime::TryRuntimeError> {
-		use crate::{Endings, NextEndings};
-		let (mut active, mut proposed, mut total) = (0u32, 0u32, 0u32);
-		for (id, record) in Records::<T>::iter() {
-			total = total.saturating_add(1);
-			ensure!(record.indicator.id() == id, "a record is filed under another name");
-			let stretch = record.ends_at / crate::endings::STRETCH;
-			ensure!(Endings::<T>::contains_key(stretch, id), "a record would never end");
-			ensure!(stretch >= NextEndings::<T>::get(), "a record ought to have ended");
-			for (index, (voter, _)) in record.votes.iter().enumerate() {
-				ensure!(
-					!record.votes.iter().skip(index.saturating_add(1)).any(|(v, _)| v == voter),
-					"an ISP voted twice"
-				);
-			}
-			match record.status {
-				Status::Proposed => {
-					proposed = proposed.saturating_add(1);
-					ensure!(Proposed::<T>::contains_key(id), "a proposal is not listed");
-				}
-				Status::Active { .. } => active = active.saturating_add(1),
-				Status::Rejected => {}
+		T::Members::note(reporter, deed);
+		let before = record.votes_before();
+		let approved_before =
+			|isp: &T::AccountId| before.iter().any(|(voter, vote)| voter == isp && vote.is_approval());
+		for (voter, _) in before.iter().filter(|(voter, vote)| voter != reporter && vote.is_approval()) {
+			T::Members::note(voter, Deed::Misjudged);
+		}
+		for (voter, vote) in record.votes.iter().filter(|(voter, _)| voter != reporter && !approved_before(voter)) {
+			if vote.is_approval() == approvers_erred {
+				T::Members::note(voter, Deed::Misjudged);
+			} else if approvers_erred {
+				T::Members::note(voter, Deed::Judged);
 			}
 		}
-		ensure!(total == Records::<T>::count() && total <= T::MaxRecords::get(), "records are miscounted");
-		ensure!(active == ActiveCount::<T>::get(), "active indicators are miscounted");
-		ensure!(proposed == ProposedCount::<T>::get(), "proposals are miscounted");
-		ensure!(Proposed::<T>::iter_keys().count() as u32 == proposed, "something that is no proposal is listed");
-		ensure!(Endings::<T>::iter_keys().count() as u32 == total, "something ends that is not on record");
-		Self::try_state_log()
+	}
+
+	pub(crate) fn millis(terms: &Terms) -> Millis {
+		Millis::from(terms.lifetime.get()).saturating_mul(1_000)
 	}
 }

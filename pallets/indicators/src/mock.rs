@@ -1,13 +1,15 @@
 //! A chain of System and this pallet. Accounts 1 to 99 are ISPs as long as they are among `ISPS`; 100 x + n is a subscriber
-//! of ISP x; 9,000 is a researcher; 1 governs. The clock is set by hand.
+//! of ISP x; 9,000 is a researcher. 50,000 + m is a delegate of member m that may report, 60,000 + m one that may vet. An ISP
+//! is in good standing once ten of its reports were confirmed. 1 governs. The clock is set by hand.
 
-use crate::{self as pallet_indicators, Members, Voice};
+use crate::{self as pallet_indicators, Deed, Members, Parameters, Voice};
 use frame_support::{
 	derive_impl, parameter_types,
 	traits::{ConstU32, ConstU64, EnsureOrigin, Time},
 };
 use ringfence_primitives::*;
 use sp_runtime::BuildStorage;
+use std::collections::BTreeMap;
 
 #[frame_support::runtime]
 mod runtime {
@@ -27,36 +29,90 @@ impl frame_system::Config for Test {
 	type Block = frame_system::mocking::MockBlock<Test>;
 }
 
-parameter_types! {
-	pub storage Isps: Vec<u64> = vec![1, 2, 3, 4];
-	pub storage Now: u64 = START;
-}
-
 pub const START: u64 = 1_000_000_000;
 pub const RESEARCHER: u64 = 9_000;
 pub const HOUR: u64 = 3_600_000;
+pub const MINUTE: u64 = 60_000;
+/// Confirmed reports that good standing takes.
+pub const GOOD: u32 = 10;
+
+/// What a delegate of `member` that may report signs with.
+pub const fn reporting(member: u64) -> u64 {
+	50_000 + member
+}
+
+/// What a delegate of `member` that may vet signs with.
+pub const fn vetting(member: u64) -> u64 {
+	60_000 + member
+}
+
+parameter_types! {
+	pub storage Isps: Vec<u64> = vec![1, 2, 3, 4];
+	pub storage Now: u64 = START;
+	pub storage Ledger: BTreeMap<(u64, Deed), u32> = BTreeMap::new();
+	pub const Initial: Parameters =
+		Parameters { voting_period: HOUR, provisional_lifetime: 10 * MINUTE, provisional_cap: 3, open_cap: 100 };
+}
 
 pub struct Register;
 
 impl Members<u64> for Register {
-	fn voice(who: &u64) -> Option<Voice<u64>> {
-		let isp = |who: &u64| Isps::get().contains(who);
-		match who {
-			&RESEARCHER => Some(Voice::Researcher),
-			who if isp(who) => Some(Voice::Isp),
-			who if isp(&(who / 100)) => Some(Voice::SubscriberOf(who / 100)),
-			_ => None,
-		}
+	fn speaker(who: &u64, scope: Scope) -> Option<(u64, Voice)> {
+		let member = match (*who, scope) {
+			(50_000..60_000, Scope::Report) => who - 50_000,
+			(60_000..70_000, Scope::Vet) => who - 60_000,
+			_ => *who,
+		};
+		let isp = |who: u64| Isps::get().contains(&who);
+		let voice = match member {
+			RESEARCHER => Voice::Researcher,
+			member if isp(member) => Voice::Isp,
+			member if isp(member / 100) => Voice::Subscriber,
+			_ => return None,
+		};
+		Some((member, voice))
 	}
 
 	fn isps() -> Vec<u64> {
 		Isps::get()
 	}
 
+	fn isp_count() -> u32 {
+		Isps::get().len() as u32
+	}
+
+	fn in_good_standing(member: &u64) -> bool {
+		deeds(*member, Deed::Confirmed) >= GOOD
+	}
+
+	fn note(member: &u64, deed: Deed) {
+		let mut ledger = Ledger::get();
+		*ledger.entry((*member, deed)).or_default() += 1;
+		Ledger::set(&ledger);
+	}
+
+	fn bytes(member: &u64) -> AccountBytes {
+		let mut bytes = [0; 32];
+		bytes[..8].copy_from_slice(&member.to_be_bytes());
+		bytes
+	}
+
 	#[cfg(feature = "runtime-benchmarks")]
 	fn add_isp(who: &u64) {
 		Isps::set(&[Isps::get(), vec![*who]].concat());
 	}
+}
+
+/// How often the ledger was told so.
+pub fn deeds(member: u64, deed: Deed) -> u32 {
+	Ledger::get().get(&(member, deed)).copied().unwrap_or_default()
+}
+
+/// Makes ISPs that are in good standing.
+pub fn trust(members: &[u64]) {
+	let mut ledger = Ledger::get();
+	ledger.extend(members.iter().map(|member| ((*member, Deed::Confirmed), GOOD)));
+	Ledger::set(&ledger);
 }
 
 pub struct Clock;
@@ -93,7 +149,7 @@ impl crate::Config for Test {
 	type MaxProtected = ConstU32<4>;
 	type LogRetention = ConstU64<8>;
 	type MaxEndingsPerBlock = ConstU32<3>;
-	type VotingPeriod = ConstU64<HOUR>;
+	type InitialParameters = Initial;
 	type WeightInfo = ();
 }
 
@@ -159,6 +215,20 @@ pub fn lasting(seconds: u32) -> Terms {
 	Terms { lifetime: Lifetime::new(seconds).unwrap(), ..terms() }
 }
 
+/// A flow from `source`.
+pub fn flow(source: &str) -> Indicator {
+	Indicator::Flow(FlowSignature {
+		protocol: Some(17),
+		source: Some(source.parse().unwrap()),
+		..FlowSignature::default()
+	})
+}
+
+/// A service on a host.
+pub fn endpoint(address: &str) -> Indicator {
+	Indicator::Endpoint(Endpoint { address: address.parse().unwrap(), protocol: Transport::Tcp, port: 23 })
+}
+
 /// Votes on what is on record.
 pub fn vote(isp: u64, id: IndicatorId, vote: Vote) -> sp_runtime::DispatchResult {
 	let terms = crate::Records::<Test>::get(id).map_or([0; 32], |record| record.terms.hash());
@@ -172,6 +242,25 @@ pub fn activate(text: &str) -> IndicatorId {
 	vote(2, id, Vote::Approve).unwrap();
 	vote(3, id, Vote::Approve).unwrap();
 	id
+}
+
+/// Sets the parameters of the chain, but for what `change` does to them.
+pub fn set(change: impl FnOnce(&mut Parameters)) {
+	let mut parameters = crate::Settings::<Test>::get();
+	change(&mut parameters);
+	Indicators::set_parameters(origin(1), parameters).unwrap();
+}
+
+pub fn status(id: IndicatorId) -> Option<crate::Status> {
+	crate::Records::<Test>::get(id).map(|record| record.status)
+}
+
+/// What the active indicators' decisions are, by the records.
+pub fn in_force() -> Vec<Decision> {
+	crate::Records::<Test>::iter_values()
+		.filter(|record| record.is_enforced())
+		.map(|record| record.decision())
+		.collect()
 }
 
 /// The newest change.

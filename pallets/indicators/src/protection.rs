@@ -6,19 +6,24 @@ use ringfence_primitives::{Address, ChangeKind, Indicator, Network};
 use sp_runtime::{DispatchError, DispatchResult};
 
 /// The widest IPv4 network that an indicator may name, in leading bits: no registry hands one operator more.
-const WIDEST_V4: u8 = 8;
+pub(crate) const WIDEST_V4: u8 = 8;
 /// The same for IPv6.
-const WIDEST_V6: u8 = 20;
+pub(crate) const WIDEST_V6: u8 = 20;
 
 impl<T: Config> Pallet<T> {
 	/// Refuses what must not be blocked: what is too wide, or overlaps a protected network.
 	pub fn ensure_blockable(indicator: &Indicator) -> DispatchResult {
+		Self::ensure_outside(indicator, &ProtectedNetworks::<T>::get()).map_err(Into::into)
+	}
+
+	/// The same, for who has read the protected networks already.
+	pub(crate) fn ensure_outside(indicator: &Indicator, protected: &[Network]) -> Result<(), Error<T>> {
 		let too_wide = |network: &Network| match network.address() {
 			Address::V4(_) => network.prefix() < WIDEST_V4,
 			Address::V6(_) => network.prefix() < WIDEST_V6,
 		};
 		ensure!(!indicator.networks().any(|network| too_wide(&network)), Error::<T>::TooWide);
-		ensure!(indicator.overlap(&ProtectedNetworks::<T>::get()).is_none(), Error::<T>::OverlapsProtected);
+		ensure!(indicator.overlap(protected).is_none(), Error::<T>::OverlapsProtected);
 		Ok(())
 	}
 

@@ -1,6 +1,6 @@
 //! Lapse and expiry.
 
-use crate::{mock::*, Endings, Event, Records};
+use crate::{mock::*, Endings, Event, ProposedCount, Records};
 use frame_support::assert_ok;
 use ringfence_primitives::ChangeKind;
 
@@ -53,6 +53,22 @@ fn a_chain_that_stood_still_catches_up() {
 			pass(500);
 			blocks += 1;
 			assert!(blocks < 200, "a day is caught up within two minutes");
+		}
+	});
+}
+
+#[test]
+fn more_disputes_than_a_block_may_settle_are_settled_by_the_next() {
+	on_chain(|| {
+		let ids: Vec<_> = (0..3).map(|host| activate(&format!("198.18.0.{host}"))).collect();
+		set(|parameters| parameters.voting_period = 10 * MINUTE);
+		for id in &ids {
+			assert_ok!(Indicators::dispute(origin(4), *id));
+		}
+		live(10 * MINUTE);
+		for left in [2, 1, 0, 0] {
+			pass(10_000);
+			assert_eq!(ProposedCount::<Test>::get(), left, "a dispute takes the room of several endings");
 		}
 	});
 }

@@ -1,7 +1,17 @@
+mod batch;
 mod change_log;
+mod confidence;
+mod digest;
+mod dispute;
 mod endings;
+mod ledger;
+mod migration;
+mod model;
+mod parameters;
 mod protection;
+mod provisional;
 mod random;
+mod reading;
 mod report;
 mod vote;
 mod withdraw;

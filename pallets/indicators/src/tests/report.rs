@@ -13,21 +13,39 @@ fn an_isps_report_awaits_votes_with_its_own_approval() {
 		assert_ok!(Indicators::report(origin(1), bad.clone(), terms()));
 		let record = Records::<Test>::get(bad.id()).unwrap();
 		assert_eq!(record.status, Status::Proposed);
-		assert_eq!((record.reporter, record.isp), (1, Some(1)));
+		assert_eq!(record.reporter, 1);
 		assert_eq!(record.votes.into_inner(), vec![(1, Vote::Approve)]);
 		System::assert_has_event(Event::Reported { id: bad.id(), reporter: 1 }.into());
 	});
 }
 
 #[test]
-fn subscribers_and_researchers_report_without_a_vote() {
+fn researchers_report_without_a_vote() {
 	on_chain(|| {
-		for (who, isp, text) in [(201, Some(2), "198.18.0.1"), (RESEARCHER, None, "198.18.0.2")] {
-			assert_ok!(Indicators::report(origin(who), indicator(text), terms()));
-			let record = Records::<Test>::get(indicator(text).id()).unwrap();
-			assert_eq!((record.reporter, record.isp), (who, isp));
-			assert!(record.votes.is_empty());
-		}
+		let bad = indicator("198.18.0.1");
+		assert_ok!(Indicators::report(origin(RESEARCHER), bad.clone(), terms()));
+		let record = Records::<Test>::get(bad.id()).unwrap();
+		assert_eq!(record.reporter, RESEARCHER);
+		assert!(record.votes.is_empty());
+	});
+}
+
+#[test]
+fn subscribers_report_to_their_isp() {
+	on_chain(|| {
+		assert_noop!(Indicators::report(origin(201), indicator("198.18.0.1"), terms()), E::ReportToYourIsp);
+	});
+}
+
+#[test]
+fn a_delegate_that_may_report_does_so_in_its_members_name() {
+	on_chain(|| {
+		let bad = indicator("198.18.0.1");
+		assert_noop!(Indicators::report(origin(vetting(1)), bad.clone(), terms()), E::NotMember);
+		assert_ok!(Indicators::report(origin(reporting(1)), bad.clone(), terms()));
+		let record = Records::<Test>::get(bad.id()).unwrap();
+		assert_eq!(record.reporter, 1);
+		assert_eq!(record.votes.into_inner(), vec![(1, Vote::Approve)]);
 	});
 }
 
@@ -53,16 +71,40 @@ fn a_lone_isp_decides_alone() {
 }
 
 #[test]
-fn a_second_isps_report_is_a_sighting_and_a_households_is_refused() {
+fn a_second_isps_report_is_a_sighting_if_it_asks_for_no_less() {
 	on_chain(|| {
 		let bad = indicator("198.18.0.1");
 		assert_ok!(Indicators::report(origin(1), bad.clone(), terms()));
-		assert_noop!(Indicators::report(origin(201), bad.clone(), terms()), E::AlreadyProposed);
-		assert_ok!(Indicators::report(origin(1), bad.clone(), terms()));
-		assert_noop!(Indicators::report(origin(1), bad.clone(), terms()), E::AlreadyVoted);
+		assert_noop!(Indicators::report(origin(2), bad.clone(), lasting(600)), E::OtherTerms);
+		let watch = Terms { action: Action::Watch, ..terms() };
+		assert_noop!(Indicators::report(origin(2), bad.clone(), watch), E::OtherTerms);
+		let inbound = Terms { direction: Direction::Inbound, ..terms() };
+		assert_noop!(Indicators::report(origin(2), bad.clone(), inbound), E::OtherTerms);
 		assert_ok!(Indicators::report(origin(2), bad.clone(), lasting(86_400)));
 		System::assert_last_event(Event::Voted { id: bad.id(), isp: 2, vote: Vote::Sighting }.into());
+		assert_noop!(Indicators::report(origin(2), bad.clone(), terms()), E::AlreadyVoted);
 		assert_eq!(Records::<Test>::get(bad.id()).unwrap().terms, terms(), "what was voted on stays what is voted on");
+	});
+}
+
+#[test]
+fn nobody_sees_its_own_report_again_and_a_researchers_second_one_is_refused() {
+	on_chain(|| {
+		let bad = indicator("198.18.0.1");
+		assert_ok!(Indicators::report(origin(1), bad.clone(), terms()));
+		assert_noop!(Indicators::report(origin(1), bad.clone(), terms()), E::AlreadyVoted);
+		assert_noop!(Indicators::report(origin(RESEARCHER), bad.clone(), terms()), E::AlreadyProposed);
+	});
+}
+
+#[test]
+fn an_isp_that_approved_may_report_that_it_saw_it_too() {
+	on_chain(|| {
+		let bad = indicator("198.18.0.1");
+		assert_ok!(Indicators::report(origin(RESEARCHER), bad.clone(), terms()));
+		assert_ok!(vote(2, bad.id(), Vote::Approve));
+		assert_ok!(Indicators::report(origin(2), bad.clone(), terms()));
+		assert_eq!(Records::<Test>::get(bad.id()).unwrap().votes.into_inner(), vec![(2, Vote::Sighting)]);
 	});
 }
 
@@ -73,7 +115,7 @@ fn an_isps_report_extends_an_active_indicator_but_never_beyond_the_lifetime_vote
 		let bad = indicator("198.18.0.1");
 		assert_noop!(Indicators::report(origin(2), bad.clone(), terms()), E::AlreadyActive);
 		live(HOUR / 2);
-		assert_noop!(Indicators::report(origin(201), bad.clone(), terms()), E::AlreadyActive);
+		assert_noop!(Indicators::report(origin(RESEARCHER), bad.clone(), terms()), E::AlreadyActive);
 		assert_noop!(Indicators::report(origin(2), bad.clone(), lasting(60)), E::AlreadyActive);
 		assert_ok!(Indicators::report(origin(2), bad.clone(), lasting(2_592_000)));
 		let ends_at = START + HOUR / 2 + HOUR;
@@ -101,5 +143,25 @@ fn records_are_bounded() {
 			assert_ok!(Indicators::report(origin(1), indicator(&format!("198.18.0.{host}")), terms()));
 		}
 		assert_noop!(Indicators::report(origin(1), indicator("198.18.1.1"), terms()), E::TooManyRecords);
+	});
+}
+
+#[test]
+fn reports_of_one_member_that_await_votes_are_bounded() {
+	on_chain(|| {
+		set(|parameters| parameters.open_cap = 2);
+		let host = |host: u8| indicator(&format!("198.18.0.{host}"));
+		assert_ok!(Indicators::report(origin(1), host(1), terms()));
+		assert_ok!(Indicators::report(origin(1), host(2), terms()));
+		assert_noop!(Indicators::report(origin(1), host(3), terms()), E::TooManyOpen);
+		assert_ok!(Indicators::report(origin(2), host(3), terms()));
+		assert_ok!(Indicators::report(origin(1), host(3), terms()));
+		for isp in [2, 3] {
+			assert_ok!(vote(isp, host(1).id(), Vote::Approve));
+		}
+		assert_ok!(Indicators::report(origin(1), host(4), terms()));
+		assert_ok!(Indicators::withdraw(origin(1), host(2).id()));
+		assert_ok!(Indicators::report(origin(1), host(5), terms()));
+		assert_noop!(Indicators::report(origin(1), host(6), terms()), E::TooManyOpen);
 	});
 }

@@ -6,10 +6,6 @@ use ringfence_primitives::*;
 
 type E = Error<Test>;
 
-fn status(id: IndicatorId) -> Option<Status> {
-	Records::<Test>::get(id).map(|record| record.status)
-}
-
 fn propose(who: u64, text: &str) -> IndicatorId {
 	assert_ok!(Indicators::report(origin(who), indicator(text), terms()));
 	indicator(text).id()
@@ -81,7 +77,7 @@ fn one_third_of_rejections_stops_a_proposal_for_its_time() {
 fn only_active_isps_vote_and_only_once_the_same() {
 	on_chain(|| {
 		let id = propose(1, "198.18.0.1");
-		for who in [77, 201, RESEARCHER] {
+		for who in [77, 201, RESEARCHER, reporting(2)] {
 			assert_noop!(vote(who, id, Vote::Approve), E::NotIsp);
 		}
 		assert_noop!(vote(1, id, Vote::Approve), E::AlreadyVoted);
@@ -100,6 +96,16 @@ fn votes_do_not_follow_a_report_that_comes_back_with_other_terms() {
 		assert_ok!(Indicators::report(origin(1), indicator("198.18.0.1"), lasting(2_592_000)));
 		assert_noop!(Indicators::vote(origin(2), id, seen, Vote::Approve), E::OtherTerms);
 		assert_ok!(Indicators::vote(origin(2), id, lasting(2_592_000).hash(), Vote::Approve));
+	});
+}
+
+#[test]
+fn a_delegate_that_may_vet_votes_in_its_isps_name() {
+	on_chain(|| {
+		let id = propose(1, "198.18.0.1");
+		assert_ok!(vote(vetting(2), id, Vote::Approve));
+		System::assert_last_event(Event::Voted { id, isp: 2, vote: Vote::Approve }.into());
+		assert_noop!(vote(2, id, Vote::Approve), E::AlreadyVoted);
 	});
 }
 
@@ -147,7 +153,7 @@ fn a_majority_of_rejections_revokes_what_is_active() {
 #[test]
 fn what_awaits_a_vote_is_listed_page_by_page() {
 	on_chain(|| {
-		let mut ids: Vec<IndicatorId> = (1..=5).map(|host| propose(201, &format!("198.18.0.{host}"))).collect();
+		let mut ids: Vec<IndicatorId> = (1..=5).map(|host| propose(RESEARCHER, &format!("198.18.0.{host}"))).collect();
 		ids.sort();
 		assert_ok!(vote(3, ids[2], Vote::Approve));
 		let names = |isp, after, limit| -> Vec<IndicatorId> {

@@ -10,12 +10,12 @@ type E = Error<Test>;
 fn the_reporter_drops_its_proposal() {
 	on_chain(|| {
 		let bad = indicator("198.18.0.1");
-		assert_ok!(Indicators::report(origin(201), bad.clone(), terms()));
-		assert_noop!(Indicators::withdraw(origin(202), bad.id()), E::NotReporter);
+		assert_ok!(Indicators::report(origin(RESEARCHER), bad.clone(), terms()));
+		assert_noop!(Indicators::withdraw(origin(201), bad.id()), E::NotReporter);
 		assert_noop!(Indicators::withdraw(origin(1), bad.id()), E::NotReporter);
 		assert_noop!(Indicators::withdraw(origin(77), bad.id()), E::NotMember);
-		assert_noop!(Indicators::withdraw(origin(201), [9; 32]), E::NotFound);
-		assert_ok!(Indicators::withdraw(origin(201), bad.id()));
+		assert_noop!(Indicators::withdraw(origin(RESEARCHER), [9; 32]), E::NotFound);
+		assert_ok!(Indicators::withdraw(origin(RESEARCHER), bad.id()));
 		System::assert_last_event(Event::Withdrawn { id: bad.id() }.into());
 		assert!(!Records::<Test>::contains_key(bad.id()));
 		assert_eq!(crate::Head::<Test>::get().seq, 2, "no enforcer ever heard of it");
@@ -23,11 +23,12 @@ fn the_reporter_drops_its_proposal() {
 }
 
 #[test]
-fn the_isp_of_a_subscriber_withdraws_for_it() {
+fn a_delegate_that_may_report_may_withdraw() {
 	on_chain(|| {
 		let bad = indicator("198.18.0.1");
-		assert_ok!(Indicators::report(origin(201), bad.clone(), terms()));
-		assert_ok!(Indicators::withdraw(origin(2), bad.id()));
+		assert_ok!(Indicators::report(origin(1), bad.clone(), terms()));
+		assert_noop!(Indicators::withdraw(origin(vetting(1)), bad.id()), E::NotMember);
+		assert_ok!(Indicators::withdraw(origin(reporting(1)), bad.id()));
 	});
 }
 

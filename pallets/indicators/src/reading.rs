@@ -1,0 +1,84 @@
+//! What those who vet, and those who ask, may read.
+
+use crate::{
+	protection::{WIDEST_V4, WIDEST_V6},
+	Config, Dispute, Members, Named, Pallet, Proposed, RecordOf, Records, Status,
+};
+use alloc::vec::Vec;
+use ringfence_primitives::{Address, Dossier, Indicator, IndicatorId, Network, Proposal, Standing};
+
+impl<T: Config> Pallet<T> {
+	/// Up to `limit` proposals and disputes that `isp` has not voted on, in the order of their names, those after `after`.
+	pub fn pending(isp: &T::AccountId, after: Option<IndicatorId>, limit: u32) -> Vec<(IndicatorId, RecordOf<T>)> {
+		let keys = match after {
+			Some(id) => Proposed::<T>::iter_keys_from(Proposed::<T>::hashed_key_for(id)),
+			None => Proposed::<T>::iter_keys(),
+		};
+		keys.filter_map(|id| Some((id, Records::<T>::get(id)?)))
+			.filter(|(_, record)| !record.has_vote_of(isp))
+			.take(limit as usize)
+			.collect()
+	}
+
+	/// Those of `ids` that `isp` has not voted on and that await votes.
+	pub fn awaiting(isp: &T::AccountId, ids: Vec<IndicatorId>) -> Vec<(IndicatorId, RecordOf<T>)> {
+		ids.into_iter()
+			.filter_map(|id| Some((id, Records::<T>::get(id)?)))
+			.filter(|(_, record)| record.awaits_votes() && !record.has_vote_of(isp))
+			.collect()
+	}
+
+	/// Up to `limit` records that are about `address`, the narrowest first: the host, its endpoints, networks that it lies
+	/// in, and flows from any of these. Flows from anywhere are about no address.
+	pub fn about(address: Address, limit: u32) -> Vec<(IndicatorId, RecordOf<T>)> {
+		// Nothing wider can be on record.
+		let widest = match address {
+			Address::V4(_) => WIDEST_V4,
+			Address::V6(_) => WIDEST_V6,
+		};
+		(widest..=address.bits())
+			.rev()
+			.filter_map(|prefix| Network::new(address.masked(prefix), prefix).ok())
+			.flat_map(|network| {
+				core::iter::once(Indicator::from(network).id()).chain(Named::<T>::iter_key_prefix(network))
+			})
+			.filter_map(|id| Some((id, Records::<T>::get(id)?)))
+			.take(limit as usize)
+			.collect()
+	}
+
+	/// A record, as those who vet read it.
+	pub fn proposal((id, record): (IndicatorId, RecordOf<T>)) -> Proposal {
+		Proposal {
+			id,
+			disputed: record.is_disputed(),
+			indicator: record.indicator,
+			terms: record.terms,
+			reporter: T::Members::bytes(&record.reporter),
+			proposed_at: record.proposed_at,
+		}
+	}
+
+	/// A record, as those who ask read it.
+	pub fn dossier((id, record): (IndicatorId, RecordOf<T>)) -> Dossier {
+		let standing = match (record.status, &record.dispute) {
+			(Status::Active { since }, Dispute::Open { by, until, .. }) => {
+				Standing::Disputed { since, by: T::Members::bytes(by), until: *until }
+			}
+			(Status::Active { since }, _) => Standing::Active { since },
+			(Status::Proposed, _) => Standing::Proposed,
+			(Status::Provisional { since }, _) => Standing::Provisional { since },
+			(Status::Rejected, _) => Standing::Rejected,
+		};
+		Dossier {
+			id,
+			standing,
+			indicator: record.indicator,
+			terms: record.terms,
+			reporter: T::Members::bytes(&record.reporter),
+			proposed_at: record.proposed_at,
+			ends_at: record.ends_at,
+			votes: record.votes.iter().map(|(isp, vote)| (T::Members::bytes(isp), *vote)).collect(),
+		}
+	}
+}
