@@ -4,37 +4,75 @@
 #![allow(clippy::too_many_arguments)]
 
 use crate::{
-	presets, AccountId, Aura, Block, Executive, Grandpa, InherentDataExt, Nonce, Runtime, RuntimeEvent,
-	RuntimeGenesisConfig, SessionKeys, System, VERSION,
+	configs::Validating, presets, AccountId, Aura, AuraOffences, Block, Envelopes, Executive, Grandpa, Indicators,
+	InherentDataExt, Nonce, Runtime, RuntimeCall, RuntimeEvent, RuntimeGenesisConfig, SessionKeys, System, Tiers,
+	UncheckedExtrinsic, VERSION,
 };
 use alloc::vec::Vec;
-use frame_support::genesis_builder_helper::{build_state, get_preset};
+use codec::{DecodeLimit, Encode};
+use frame_support::{
+	genesis_builder_helper::{build_state, get_preset},
+	traits::{Get, KeyOwnerProofSystem},
+	MAX_EXTRINSIC_DEPTH,
+};
+use pallet_aura_offences::api::OpaqueKeyOwnershipProof;
+use pallet_envelopes::api::MAX_INBOX;
 use pallet_grandpa::AuthorityId as GrandpaId;
-use pallet_indicators::{ActiveCount, ProposedCount, RecordOf, Records, Status};
-use ringfence_primitives::{AccountBytes, IndicatorId, Proposal};
+use pallet_indicators::{ActiveCount, ProposedCount, Records};
+use pallet_tiers::{EnvelopeKeys, Isps, Leader, Ledger, Member, Members, Owners, Role};
+use ringfence_primitives::{
+	envelope::{EnvelopeRecord, Letter, WhitelistRecord},
+	AccountBytes, ActiveDigest, Address, Digest, Dossier, IndicatorId, MemberInfo, MemberRole, Millis, Proposal,
+};
 use sp_api::impl_runtime_apis;
-use sp_consensus_aura::sr25519::AuthorityId as AuraId;
-use sp_core::{crypto::KeyTypeId, OpaqueMetadata};
+use sp_consensus_aura::{sr25519::AuthorityId as AuraId, Slot};
+use sp_core::{
+	crypto::{key_types, KeyTypeId},
+	OpaqueMetadata,
+};
 use sp_runtime::{
-	traits::{Block as BlockT, NumberFor},
+	generic::Preamble,
+	traits::{Block as BlockT, NumberFor, StaticLookup},
 	transaction_validity::{TransactionSource, TransactionValidity},
 	ApplyExtrinsicResult,
 };
 use sp_session::OpaqueGeneratedSessionKeys;
 use sp_version::RuntimeVersion;
 
-/// Proposals that one answer may hold.
-const MAX_PENDING: u32 = 256;
+/// Proposals, dossiers or members that one answer may hold.
+const MAX_ANSWER: u32 = 256;
 
-fn proposal((id, record): (IndicatorId, RecordOf<Runtime>)) -> Proposal {
-	Proposal {
-		id,
-		indicator: record.indicator,
-		terms: record.terms,
-		reporter: record.reporter.into(),
-		isp: record.isp.map(Into::into),
-		proposed_at: record.proposed_at,
+fn member_info((account, Member { role, .. }): (AccountId, Member<AccountId>)) -> MemberInfo {
+	let active = Tiers::active_role(&account).is_some();
+	MemberInfo {
+		owner: Owners::<Runtime>::get(&account).unwrap_or_else(|| account.clone()).into(),
+		active,
+		trust: Tiers::trust(&account),
+		good_standing: Tiers::in_good_standing(&account),
+		quota_left: if active { Tiers::quota_left(&account, &role) } else { 0 },
+		contribution: Ledger::<Runtime>::get(&account).contribution,
+		envelope_key: EnvelopeKeys::<Runtime>::get(&account),
+		account: account.into(),
+		role: match role {
+			Role::Isp => MemberRole::Isp,
+			Role::Subscriber { isp } => MemberRole::Subscriber { isp: isp.into() },
+			Role::Researcher => MemberRole::Researcher,
+		},
 	}
+}
+
+/// The letter in a transaction whose signature has been checked, as that of every transaction in a block or in a pool has.
+fn letter(extrinsic: &[u8]) -> Option<Letter> {
+	let transaction = UncheckedExtrinsic::decode_all_with_depth_limit(MAX_EXTRINSIC_DEPTH, &mut &extrinsic[..]).ok()?;
+	let Preamble::Signed(address, ..) = transaction.preamble else { return None };
+	let who = <Runtime as frame_system::Config>::Lookup::lookup(address).ok()?;
+	let from = Tiers::signer(&who)?.member;
+	let (to, envelope) = match transaction.function {
+		RuntimeCall::Envelopes(pallet_envelopes::Call::send { to, envelope }) => (to, envelope),
+		RuntimeCall::Envelopes(pallet_envelopes::Call::set_whitelist { envelope }) => (from.clone(), envelope),
+		_ => return None,
+	};
+	Some(Letter { from: from.into(), to: to.into(), envelope })
 }
 
 impl_runtime_apis! {
@@ -133,17 +171,32 @@ impl_runtime_apis! {
 		}
 
 		fn submit_report_equivocation_unsigned_extrinsic(
-			_: sp_consensus_grandpa::EquivocationProof<<Block as BlockT>::Hash, NumberFor<Block>>,
-			_: sp_consensus_grandpa::OpaqueKeyOwnershipProof,
+			equivocation_proof: sp_consensus_grandpa::EquivocationProof<<Block as BlockT>::Hash, NumberFor<Block>>,
+			key_owner_proof: sp_consensus_grandpa::OpaqueKeyOwnershipProof,
 		) -> Option<()> {
-			None
+			Grandpa::submit_unsigned_equivocation_report(equivocation_proof, key_owner_proof.decode()?)
 		}
 
 		fn generate_key_ownership_proof(
 			_: sp_consensus_grandpa::SetId,
-			_: GrandpaId,
+			authority: GrandpaId,
 		) -> Option<sp_consensus_grandpa::OpaqueKeyOwnershipProof> {
-			None
+			let proof = AuraOffences::prove((key_types::GRANDPA, authority))?;
+			Some(sp_consensus_grandpa::OpaqueKeyOwnershipProof::new(proof.encode()))
+		}
+	}
+
+	impl pallet_aura_offences::api::AuraOffencesApi<Block> for Runtime {
+		fn submit_report(
+			proof: sp_consensus_slots::EquivocationProof<<Block as BlockT>::Header, AuraId>,
+			key_owner_proof: OpaqueKeyOwnershipProof,
+		) -> Option<()> {
+			AuraOffences::submit_report(proof, key_owner_proof.decode()?)
+		}
+
+		fn key_ownership_proof(_: Slot, authority: AuraId) -> Option<OpaqueKeyOwnershipProof> {
+			let proof = AuraOffences::prove((key_types::AURA, authority))?;
+			Some(OpaqueKeyOwnershipProof::new(proof.encode()))
 		}
 	}
 
@@ -153,33 +206,113 @@ impl_runtime_apis! {
 		}
 	}
 
+	impl pallet_tiers::api::TiersApi<Block> for Runtime {
+		fn members(after: Option<AccountBytes>, limit: u32) -> Vec<MemberInfo> {
+			let members = match after {
+				Some(account) => {
+					Members::<Runtime>::iter_from(Members::<Runtime>::hashed_key_for(AccountId::from(account)))
+				}
+				None => Members::<Runtime>::iter(),
+			};
+			members.take(limit.min(MAX_ANSWER) as usize).map(member_info).collect()
+		}
+
+		fn member(account: AccountBytes) -> Option<MemberInfo> {
+			let account = AccountId::from(account);
+			// A key that acts for somebody names that member, even where it is one's own name otherwise.
+			let member = Tiers::signer(&account).map_or(account, |signer| signer.member);
+			let entry = Members::<Runtime>::get(&member)?;
+			Some(member_info((member, entry)))
+		}
+
+		fn nodes() -> Vec<Vec<u8>> {
+			let mut isps = Isps::<Runtime>::get().into_inner();
+			isps.extend(Validating::get());
+			isps.sort();
+			isps.dedup();
+			isps.iter().flat_map(Tiers::nodes_of).collect()
+		}
+
+		fn quotas() -> (u32, u32, u32) {
+			let quotas = pallet_tiers::Settings::<Runtime>::get().quotas;
+			(quotas.isp, quotas.subscriber, quotas.researcher)
+		}
+
+		fn leader() -> Option<AccountBytes> {
+			Leader::<Runtime>::get().map(Into::into)
+		}
+	}
+
 	impl pallet_indicators::api::IndicatorsApi<Block> for Runtime {
 		fn reported() -> Vec<Proposal> {
-			System::read_events_no_consensus()
+			let mut ids: Vec<IndicatorId> = System::read_events_no_consensus()
 				.filter_map(|record| match record.event {
-					RuntimeEvent::Indicators(pallet_indicators::Event::Reported { id, .. }) => Some(id),
+					RuntimeEvent::Indicators(
+						pallet_indicators::Event::Reported { id, .. } | pallet_indicators::Event::Disputed { id, .. },
+					) => Some(id),
 					_ => None,
 				})
+				.collect();
+			ids.sort_unstable();
+			ids.dedup();
+			ids.into_iter()
 				.filter_map(|id| Some((id, Records::<Runtime>::get(id)?)))
-				.filter(|(_, record)| record.status == Status::Proposed)
-				.map(proposal)
+				.filter(|(_, record)| record.awaits_votes())
+				.map(Indicators::proposal)
 				.collect()
 		}
 
 		fn pending(isp: AccountBytes, after: Option<IndicatorId>, limit: u32) -> Vec<Proposal> {
-			pallet_indicators::Pallet::<Runtime>::pending(&isp.into(), after, limit.min(MAX_PENDING))
-				.into_iter()
-				.map(proposal)
-				.collect()
+			Indicators::pending(&isp.into(), after, limit.min(MAX_ANSWER)).into_iter().map(Indicators::proposal).collect()
 		}
 
 		fn awaiting(isp: AccountBytes, mut ids: Vec<IndicatorId>) -> Vec<Proposal> {
-			ids.truncate(MAX_PENDING as usize);
-			pallet_indicators::Pallet::<Runtime>::awaiting(&isp.into(), ids).into_iter().map(proposal).collect()
+			ids.truncate(MAX_ANSWER as usize);
+			Indicators::awaiting(&isp.into(), ids).into_iter().map(Indicators::proposal).collect()
 		}
 
 		fn counts() -> (u32, u32) {
 			(ActiveCount::<Runtime>::get(), ProposedCount::<Runtime>::get())
+		}
+
+		fn dossier(id: IndicatorId) -> Option<Dossier> {
+			Some(Indicators::dossier((id, Records::<Runtime>::get(id)?)))
+		}
+
+		fn about(address: Address, limit: u32) -> Vec<Dossier> {
+			Indicators::about(address, limit.min(MAX_ANSWER)).into_iter().map(Indicators::dossier).collect()
+		}
+
+		fn digest() -> ActiveDigest {
+			pallet_indicators::Digest::<Runtime>::get()
+		}
+
+		fn parameters() -> (Millis, Millis, u32, u32) {
+			let parameters = pallet_indicators::Settings::<Runtime>::get();
+			(
+				parameters.voting_period,
+				parameters.provisional_lifetime,
+				parameters.provisional_cap,
+				parameters.open_cap,
+			)
+		}
+	}
+
+	impl pallet_envelopes::api::EnvelopesApi<Block> for Runtime {
+		fn inbox(member: AccountBytes, after: Option<Digest>, limit: u32) -> Vec<(Digest, EnvelopeRecord)> {
+			Envelopes::inbox(&member.into(), after, limit.min(MAX_INBOX))
+		}
+
+		fn record(member: AccountBytes, name: Digest) -> Option<EnvelopeRecord> {
+			Envelopes::record(&member.into(), &name)
+		}
+
+		fn whitelist(member: AccountBytes) -> Option<WhitelistRecord> {
+			Envelopes::whitelist(&member.into())
+		}
+
+		fn letter(extrinsic: Vec<u8>) -> Option<Letter> {
+			letter(&extrinsic)
 		}
 	}
 

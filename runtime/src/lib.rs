@@ -6,11 +6,19 @@
 #[cfg(feature = "std")]
 include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
 
+#[cfg(feature = "std")]
+#[allow(dead_code)]
+mod rehearsal_binary {
+	include!(concat!(env!("OUT_DIR"), "/wasm_binary_rehearsal.rs"));
+}
+
 extern crate alloc;
 
 pub mod apis;
 pub mod configs;
 pub mod presets;
+#[cfg(feature = "rehearsal")]
+mod rehearsal;
 pub mod weights;
 
 use alloc::vec::Vec;
@@ -74,6 +82,7 @@ pub mod opaque {
 
 impl_opaque_keys! {
 	/// What a validator signs with.
+	#[derive(codec::MaxEncodedLen)]
 	pub struct SessionKeys {
 		/// Block authoring.
 		pub aura: Aura,
@@ -83,17 +92,39 @@ impl_opaque_keys! {
 }
 
 /// Version of the runtime.
+#[cfg(not(feature = "rehearsal"))]
 #[sp_version::runtime_version]
 pub const VERSION: RuntimeVersion = RuntimeVersion {
 	spec_name: alloc::borrow::Cow::Borrowed("ringfence"),
 	impl_name: alloc::borrow::Cow::Borrowed("ringfence"),
 	authoring_version: 1,
-	spec_version: 1,
+	spec_version: 2,
 	impl_version: 1,
 	apis: apis::RUNTIME_API_VERSIONS,
-	transaction_version: 1,
+	transaction_version: 2,
 	system_version: 1,
 };
+
+/// Version of the runtime that a rehearsed upgrade brings. The attribute takes nothing but plain numbers.
+#[cfg(feature = "rehearsal")]
+#[sp_version::runtime_version]
+pub const VERSION: RuntimeVersion = RuntimeVersion {
+	spec_name: alloc::borrow::Cow::Borrowed("ringfence"),
+	impl_name: alloc::borrow::Cow::Borrowed("ringfence"),
+	authoring_version: 1,
+	spec_version: 3,
+	impl_version: 1,
+	apis: apis::RUNTIME_API_VERSIONS,
+	transaction_version: 2,
+	system_version: 1,
+};
+
+/// The wasm of the next version, with which an upgrade is rehearsed: spec version 3 and one more migration. None unless
+/// this was built with `RINGFENCE_REHEARSAL` set.
+#[cfg(feature = "std")]
+pub const fn rehearsal_wasm() -> Option<&'static [u8]> {
+	rehearsal_binary::WASM_BINARY
+}
 
 #[frame_support::runtime]
 mod runtime {
@@ -121,6 +152,10 @@ mod runtime {
 	#[runtime::pallet_index(2)]
 	pub type Aura = pallet_aura;
 
+	// Authorship comes before Session in every block: the author is one of the session that ends with it.
+	#[runtime::pallet_index(6)]
+	pub type Authorship = pallet_authorship;
+
 	#[runtime::pallet_index(3)]
 	pub type Grandpa = pallet_grandpa;
 
@@ -131,11 +166,28 @@ mod runtime {
 	#[runtime::pallet_index(4)]
 	pub type Session = pallet_session;
 
+	#[runtime::pallet_index(7)]
+	pub type Offences = pallet_offences;
+
+	#[runtime::pallet_index(8)]
+	pub type AuraOffences = pallet_aura_offences;
+
 	#[runtime::pallet_index(11)]
 	pub type Indicators = pallet_indicators;
+
+	#[runtime::pallet_index(12)]
+	pub type Envelopes = pallet_envelopes;
+
+	#[runtime::pallet_index(13)]
+	pub type Council = pallet_collective<Instance1>;
 }
 
 #[cfg(feature = "runtime-benchmarks")]
 mod benches {
-	frame_benchmarking::define_benchmarks!([pallet_tiers, Tiers] [pallet_indicators, Indicators]);
+	frame_benchmarking::define_benchmarks!(
+		[pallet_tiers, Tiers]
+		[pallet_indicators, Indicators]
+		[pallet_envelopes, Envelopes]
+		[pallet_aura_offences, AuraOffences]
+	);
 }

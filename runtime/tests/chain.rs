@@ -1,62 +1,45 @@
 //! Members, sessions and presets on the whole runtime.
 
+mod common;
+
 use codec::Encode;
-use frame_support::{assert_noop, assert_ok, traits::Hooks};
-use ringfence_primitives::Network;
+use common::*;
+use frame_support::{assert_noop, assert_ok, traits::KeyOwnerProofSystem, BoundedVec};
+use pallet_tiers::{api::runtime_decl_for_tiers_api::TiersApi, Role};
+use ringfence_primitives::{MemberRole, Network};
 use ringfence_runtime::{presets, *};
-use sp_core::{sr25519, Pair};
-use sp_keyring::Sr25519Keyring;
+use sp_core::crypto::key_types::AURA;
 use sp_keystore::{testing::MemoryKeystore, KeystoreExt};
-use sp_runtime::{traits::IdentifyAccount, BuildStorage, DispatchError};
+use sp_runtime::DispatchError;
 
-fn chain(preset: &str) -> sp_io::TestExternalities {
-	let patch = presets::get(&preset.into()).expect("a preset");
-	let mut config = serde_json::to_value(RuntimeGenesisConfig::default()).unwrap();
-	merge(&mut config, serde_json::from_slice(&patch).unwrap());
-	let config: RuntimeGenesisConfig = serde_json::from_value(config).unwrap();
-	config.build_storage().unwrap().into()
+/// A chain of the `local` preset whose node has a keystore.
+fn chain_with_keystore() -> sp_io::TestExternalities {
+	let mut chain = chain(presets::LOCAL);
+	chain.register_extension(KeystoreExt::new(MemoryKeystore::new()));
+	chain
 }
 
-fn merge(into: &mut serde_json::Value, patch: serde_json::Value) {
-	match (into, patch) {
-		(serde_json::Value::Object(into), serde_json::Value::Object(patch)) => {
-			for (key, value) in patch {
-				merge(into.entry(key).or_insert(serde_json::Value::Null), value);
-			}
-		}
-		(into, patch) => *into = patch,
-	}
-}
-
-fn account(uri: &str) -> AccountId {
-	sp_runtime::MultiSigner::from(sr25519::Pair::from_string(uri, None).unwrap().public()).into_account()
-}
-
-/// Begins blocks until the next session has begun.
-fn next_session() {
-	let end = (System::block_number() / SESSION_BLOCKS + 1) * SESSION_BLOCKS;
-	System::set_block_number(end);
-	Session::on_initialize(end);
-}
-
-fn origin(ring: Sr25519Keyring) -> RuntimeOrigin {
-	RuntimeOrigin::signed(ring.to_account_id())
+/// Has the node make session keys for `owner`, and `uri` set them.
+fn set_keys(uri: &str, owner: &str) -> sp_runtime::DispatchResult {
+	let made = SessionKeys::generate(&account(owner).encode(), None);
+	call(uri, SessionCall::set_keys { keys: made.keys, proof: made.proof.encode() })
 }
 
 #[test]
 fn the_local_preset_is_the_testbed_of_the_documentation() {
 	chain(presets::LOCAL).execute_with(|| {
-		use pallet_tiers::Role;
-		let role = |uri: &str| pallet_tiers::Pallet::<Runtime>::active_role(&account(uri));
+		let role = |uri: &str| Tiers::active_role(&account(uri));
 		assert_eq!(pallet_tiers::Leader::<Runtime>::get(), Some(account("//Alice")));
-		for isp in ["//Alice", "//Bob", "//Charlie", "//Dave"] {
+		for isp in ISPS {
 			assert_eq!(role(isp), Some(Role::Isp));
 			assert_eq!(role(&format!("{isp}//home")), Some(Role::Subscriber { isp: account(isp) }));
+			assert!(council().contains(&account(isp)));
 		}
 		assert_eq!(role("//Researcher"), Some(Role::Researcher));
 		assert_eq!(Session::validators().len(), 4);
 		assert_eq!(pallet_aura::Authorities::<Runtime>::get().len(), 4);
 		assert_eq!(Grandpa::grandpa_authorities().len(), 4);
+		assert_eq!(council().len(), 4);
 
 		let protected = pallet_indicators::ProtectedNetworks::<Runtime>::get();
 		for test in ["198.18.0.0/15", "203.0.113.0/24", "2001:db8::/32"] {
@@ -76,31 +59,48 @@ fn the_dev_preset_is_one_isp() {
 
 #[test]
 fn an_isp_that_joins_and_sets_keys_validates_two_sessions_later_and_leaves_the_same_way() {
-	let mut chain = chain(presets::LOCAL);
-	chain.register_extension(KeystoreExt::new(MemoryKeystore::new()));
-	chain.execute_with(|| {
-		let eve = Sr25519Keyring::Eve;
-		let set_keys = |owner: &AccountId| {
-			let made = SessionKeys::generate(&owner.encode(), None);
-			Session::set_keys(origin(eve), made.keys, made.proof.encode())
-		};
-		assert!(set_keys(&eve.to_account_id()).is_err(), "not an ISP yet");
-		assert_ok!(Tiers::admit(origin(Sr25519Keyring::Alice), eve.to_account_id(), pallet_tiers::Role::Isp));
+	chain_with_keystore().execute_with(|| {
+		assert!(set_keys("//Eve", "//Eve").is_err(), "not an ISP yet");
+		assert_ok!(Tiers::admit(origin("//Alice"), account("//Eve"), Role::Isp));
 		next_session();
 		assert_eq!(Session::validators().len(), 4, "no keys, no seat");
 
-		assert!(set_keys(&account("//Bob")).is_err(), "keys made for somebody else");
-		assert_ok!(set_keys(&eve.to_account_id()));
+		assert!(set_keys("//Eve", "//Bob").is_err(), "keys made for somebody else");
+		assert_ok!(set_keys("//Eve", "//Eve"));
 		next_session();
 		next_session();
-		assert!(Session::validators().contains(&eve.to_account_id()));
+		assert!(Session::validators().contains(&account("//Eve")));
 		assert_eq!(pallet_aura::Authorities::<Runtime>::get().len(), 5);
+		assert_eq!(Grandpa::grandpa_authorities().len(), 5);
 
-		assert_ok!(Tiers::suspend(origin(Sr25519Keyring::Alice), eve.to_account_id()));
+		assert_ok!(Tiers::suspend(origin("//Alice"), account("//Eve")));
 		next_session();
 		next_session();
-		assert!(!Session::validators().contains(&eve.to_account_id()));
+		assert!(!Session::validators().contains(&account("//Eve")));
 		assert_eq!(pallet_aura::Authorities::<Runtime>::get().len(), 4);
+		assert_eq!(Grandpa::grandpa_authorities().len(), 4);
+	});
+}
+
+#[test]
+fn an_isp_whose_owner_changes_validates_on_and_only_its_new_owner_sets_its_keys() {
+	chain_with_keystore().execute_with(|| {
+		let (bob, before) = (account("//Bob"), Session::queued_keys());
+		assert_ok!(call("//Bob", TiersCall::rotate { account: account("//Bob//new") }));
+		next_session();
+		next_session();
+		assert_eq!(Session::queued_keys(), before, "the same validators with the same keys");
+
+		assert!(set_keys("//Bob", "//Bob").is_err(), "the old owner is nobody");
+		let hot = account("//Bob//hot");
+		assert_ok!(call("//Bob//new", TiersCall::delegate { account: hot, report: true, vet: true }));
+		assert!(set_keys("//Bob//hot", "//Bob//hot").is_err(), "a delegate does not validate");
+		assert_ok!(set_keys("//Bob//new", "//Bob//new"));
+		next_session();
+		next_session();
+		assert!(Session::validators().contains(&bob));
+		assert_ne!(Session::queued_keys(), before);
+		assert_eq!(Session::validators().len(), 4);
 	});
 }
 
@@ -109,9 +109,79 @@ fn a_session_without_news_changes_no_authority_set() {
 	chain(presets::LOCAL).execute_with(|| {
 		for _ in 0..5 {
 			next_session();
-			Grandpa::on_finalize(System::block_number());
 		}
 		assert_eq!(pallet_grandpa::CurrentSetId::<Runtime>::get(), 0);
+	});
+}
+
+#[test]
+fn keys_are_on_record_from_the_first_session_on() {
+	chain_with_keystore().execute_with(|| {
+		let key = pallet_aura::Authorities::<Runtime>::get()[3].clone();
+		let owner = || AuraOffences::check_proof((AURA, &key), AuraOffences::prove((AURA, &key))?);
+		assert_eq!(owner(), Some(account("//Dave")));
+		assert_ok!(set_keys("//Dave", "//Dave"));
+		assert_eq!(owner(), Some(account("//Dave")), "the new keys are not in use yet");
+		for _ in 0..configs::KEPT_SESSIONS {
+			next_session();
+			assert_eq!(owner(), Some(account("//Dave")), "forgotten too early");
+		}
+		next_session();
+		next_session();
+		assert_eq!(owner(), None, "kept for ever");
+	});
+}
+
+#[test]
+fn a_node_knows_whom_to_let_in() {
+	chain_with_keystore().execute_with(|| {
+		let nodes = || <Runtime as TiersApi<Block>>::nodes();
+		assert!(nodes().is_empty());
+		let named = |name: &str| BoundedVec::truncate_from(name.as_bytes().to_vec());
+		for isp in ISPS {
+			let nodes = BoundedVec::truncate_from(vec![named(isp)]);
+			assert_ok!(call(isp, TiersCall::set_nodes { nodes }));
+		}
+		assert_eq!(nodes().len(), 4);
+
+		assert_ok!(Tiers::suspend(origin("//Alice"), account("//Dave")));
+		assert_eq!(nodes().len(), 4, "it finalizes still");
+		next_session();
+		next_session();
+		let mut rest: Vec<Vec<u8>> = ISPS[..3].iter().map(|isp| isp.as_bytes().to_vec()).collect();
+		let mut left = nodes();
+		rest.sort();
+		left.sort();
+		assert_eq!(left, rest);
+	});
+}
+
+#[test]
+fn the_register_is_read_by_name_and_by_key() {
+	chain(presets::LOCAL).execute_with(|| {
+		let member = |uri: &str| <Runtime as TiersApi<Block>>::member(account(uri).into());
+		assert_ok!(call("//Bob", TiersCall::rotate { account: account("//Bob//new") }));
+		let hot = account("//Bob//hot");
+		assert_ok!(call("//Bob//new", TiersCall::delegate { account: hot, report: false, vet: true }));
+		let bob = member("//Bob").unwrap();
+		assert_eq!((bob.account, bob.owner), (account("//Bob").into(), account("//Bob//new").into()));
+		assert_eq!((bob.role.clone(), bob.active, bob.trust, bob.good_standing), (MemberRole::Isp, true, 800, false));
+		assert_eq!(bob.quota_left, 90_000);
+		assert_eq!(member("//Bob//new"), Some(bob.clone()));
+		assert_eq!(member("//Bob//hot"), Some(bob));
+		assert_eq!(member("//Eve"), None);
+
+		let home = member("//Bob//home").unwrap();
+		assert_eq!(home.role, MemberRole::Subscriber { isp: account("//Bob").into() });
+		assert_ok!(Tiers::suspend(origin("//Alice"), account("//Bob")));
+		assert!(!member("//Bob//home").unwrap().active, "its provider may not act");
+		assert_eq!(member("//Bob").unwrap().quota_left, 0);
+
+		let page = |after, limit| <Runtime as TiersApi<Block>>::members(after, limit);
+		let all = page(None, 256);
+		assert_eq!(all.len(), 9);
+		assert_eq!(page(None, 4), all[..4]);
+		assert_eq!(page(Some(all[3].account), 256), all[4..]);
 	});
 }
 
@@ -119,8 +189,24 @@ fn a_session_without_news_changes_no_authority_set() {
 fn nobody_but_the_leader_governs() {
 	chain(presets::LOCAL).execute_with(|| {
 		let network: Network = "198.51.100.0/24".parse().unwrap();
-		assert_noop!(Indicators::protect(origin(Sr25519Keyring::Bob), network), DispatchError::BadOrigin);
+		assert_noop!(Indicators::protect(origin("//Bob"), network), DispatchError::BadOrigin);
 		assert_noop!(Indicators::protect(RuntimeOrigin::root(), network), DispatchError::BadOrigin);
-		assert_ok!(Indicators::protect(origin(Sr25519Keyring::Alice), network));
+		assert_ok!(Indicators::protect(origin("//Alice"), network));
+	});
+}
+
+#[test]
+fn a_block_of_signed_transactions_is_made_and_strangers_are_not_in_it() {
+	chain(presets::LOCAL).execute_with(|| {
+		let enrol = |home: &str| TiersCall::enrol { account: account(home) };
+		let results = block(vec![
+			signed("//Alice", 0, enrol("//first")),
+			signed("//Eve", 0, enrol("//second")),
+			signed("//Alice", 1, enrol("//first")),
+		]);
+		assert_ok!(results[0].unwrap());
+		assert!(results[1].is_err(), "a stranger's transaction is not applied");
+		assert!(results[2].unwrap().is_err(), "a member's is, and fails");
+		assert_eq!(Tiers::active_role(&account("//first")), Some(Role::Subscriber { isp: account("//Alice") }));
 	});
 }

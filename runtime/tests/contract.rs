@@ -1,46 +1,67 @@
 //! The runtime is what enforcers and wallets take it for.
 
+mod common;
+
 use codec::Encode;
-use pallet_indicators::{ChangeLog, Head};
-use ringfence_primitives::{call, keys, *};
+use common::*;
+use frame_support::{traits::Contains, BoundedVec};
+use pallet_indicators::{ChangeLog, Digest, Head};
+use ringfence_primitives::{
+	call,
+	envelope::{ENVELOPE_LEN, MAX_SEALED_LEN},
+	keys, Address, Ballot, Indicator, Vote,
+};
 use ringfence_runtime::*;
 use sp_runtime::traits::TransactionExtension;
 
-fn terms() -> Terms {
-	Terms {
-		threat: ThreatClass::Scan,
-		severity: Severity::High,
-		confidence: Confidence::new(80).unwrap(),
-		direction: Direction::Both,
-		action: Action::Drop,
-		tlp: Tlp::Green,
-		lifetime: Lifetime::new(3_600).unwrap(),
-		evidence: Some([3; 32]),
-		note: Note::truncated("note"),
-	}
+fn same(call: impl Into<RuntimeCall>, bytes: Vec<u8>) {
+	let call: RuntimeCall = call.into();
+	assert_eq!(call.encode(), bytes);
 }
 
 #[test]
-fn enforcers_write_calls_as_the_runtime_reads_them() {
+fn enforcers_write_reports_and_votes_as_the_runtime_reads_them() {
 	let indicator = Indicator::Host(Address::V4([198, 18, 0, 1]));
-	let id = indicator.id();
-	let same = |call: pallet_indicators::Call<Runtime>, bytes: Vec<u8>| {
-		assert_eq!(RuntimeCall::Indicators(call).encode(), bytes);
-	};
+	let other = Indicator::Host(Address::V4([198, 18, 0, 2]));
+	let (id, vote) = (indicator.id(), Vote::Sighting);
+	same(IndicatorsCall::report { indicator: indicator.clone(), terms: terms() }, call::report(&indicator, &terms()));
 	same(
-		pallet_indicators::Call::report { indicator: indicator.clone(), terms: terms() },
-		call::report(&indicator, &terms()),
+		IndicatorsCall::report_provisionally { indicator: indicator.clone(), terms: terms() },
+		call::report_provisionally(&indicator, &terms()),
 	);
+	same(IndicatorsCall::vote { id, terms: [5; 32], vote }, call::vote(&id, &[5; 32], vote));
+	same(IndicatorsCall::withdraw { id }, call::withdraw(&id));
+	same(IndicatorsCall::dispute { id }, call::dispute(&id));
+
+	let indicators = vec![indicator, other];
 	same(
-		pallet_indicators::Call::vote { id, terms: [5; 32], vote: Vote::Sighting },
-		call::vote(&id, &[5; 32], Vote::Sighting),
+		IndicatorsCall::report_batch { terms: terms(), indicators: BoundedVec::truncate_from(indicators.clone()) },
+		call::report_batch(&terms(), &indicators),
 	);
-	same(pallet_indicators::Call::withdraw { id }, call::withdraw(&id));
+	let ballots = vec![Ballot { id, terms: [5; 32], vote }, Ballot { id: [6; 32], terms: [7; 32], vote: Vote::Reject }];
+	same(
+		IndicatorsCall::vote_batch { ballots: BoundedVec::truncate_from(ballots.clone()) },
+		call::vote_batch(&ballots),
+	);
+}
+
+#[test]
+fn enforcers_write_letters_as_the_runtime_reads_them() {
+	let envelope = BoundedVec::truncate_from(vec![8; ENVELOPE_LEN as usize]);
+	let sealed = BoundedVec::truncate_from(vec![9; MAX_SEALED_LEN as usize]);
+	let (to, key) = (account("//Alice"), [4; 32]);
+	same(TiersCall::set_envelope_key { key }, call::set_envelope_key(&key));
+	same(EnvelopesCall::send { to: to.clone(), envelope: envelope.clone() }, call::send(&to.into(), &envelope));
+	let answers = vec![([1; 32], [2; 32]), ([3; 32], [4; 32])];
+	same(EnvelopesCall::answer { answers: BoundedVec::truncate_from(answers.clone()) }, call::answer(&answers));
+	same(EnvelopesCall::set_whitelist { envelope: envelope.clone() }, call::set_whitelist(&envelope));
+	same(EnvelopesCall::announce { sealed: sealed.clone() }, call::announce(&sealed));
 }
 
 #[test]
 fn the_log_lies_where_enforcers_look() {
 	assert_eq!(Head::<Runtime>::hashed_key(), keys::log_head());
+	assert_eq!(Digest::<Runtime>::hashed_key(), keys::active_digest());
 	for seq in [1, 255, u64::MAX] {
 		assert_eq!(ChangeLog::<Runtime>::hashed_key_for(seq), keys::change(seq));
 	}
@@ -64,9 +85,20 @@ fn transactions_carry_the_extensions_that_enforcers_write() {
 
 #[test]
 fn members_have_only_the_calls_meant_for_them() {
-	use frame_support::traits::Contains;
-	type Filter = <Runtime as frame_system::Config>::BaseCallFilter;
-	assert!(Filter::contains(&RuntimeCall::Tiers(pallet_tiers::Call::enrol { account: [1; 32].into() })));
-	assert!(!Filter::contains(&RuntimeCall::System(frame_system::Call::set_heap_pages { pages: 1 })));
-	assert!(!Filter::contains(&RuntimeCall::System(frame_system::Call::remark { remark: vec![] })));
+	chain(presets::LOCAL).execute_with(|| {
+		type Filter = <Runtime as frame_system::Config>::BaseCallFilter;
+		let meant = |call: RuntimeCall| Filter::contains(&call);
+		assert!(meant(TiersCall::enrol { account: [1; 32].into() }.into()));
+		assert!(meant(IndicatorsCall::withdraw { id: [1; 32] }.into()));
+		assert!(meant(EnvelopesCall::set_whitelist { envelope: BoundedVec::truncate_from(vec![]) }.into()));
+		assert!(meant(SessionCall::purge_keys {}.into()));
+		assert!(meant(SystemCall::apply_authorized_upgrade { code: vec![] }.into()));
+
+		let revive = pallet_grandpa::Call::<Runtime>::note_stalled { delay: 1, best_finalized_block_number: 0 };
+		assert!(!meant(revive.into()));
+		assert!(!meant(SystemCall::set_heap_pages { pages: 1 }.into()));
+		assert!(!meant(SystemCall::remark { remark: vec![] }.into()));
+		assert!(!meant(SystemCall::authorize_upgrade { code_hash: Hash::zero() }.into()));
+		assert!(!meant(SystemCall::kill_storage { keys: vec![] }.into()));
+	});
 }

@@ -1,5 +1,6 @@
-//! Blocks, time, and which calls there are.
+//! Blocks, time, which calls there are, and what an upgrade of the runtime brings along.
 
+use super::governance;
 use crate::{
 	AccountId, Aura, Block, BlockNumber, Hash, Nonce, PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin,
 	RuntimeTask, SLOT_MILLIS, VERSION,
@@ -42,12 +43,36 @@ pub struct Calls;
 
 impl Contains<RuntimeCall> for Calls {
 	fn contains(call: &RuntimeCall) -> bool {
-		matches!(
-			call,
-			RuntimeCall::Tiers(_) | RuntimeCall::Indicators(_) | RuntimeCall::Session(_) | RuntimeCall::Timestamp(_)
-		)
+		match call {
+			RuntimeCall::Tiers(_)
+			| RuntimeCall::Indicators(_)
+			| RuntimeCall::Envelopes(_)
+			| RuntimeCall::Session(_)
+			| RuntimeCall::Timestamp(_)
+			| RuntimeCall::AuraOffences(_) => true,
+			RuntimeCall::Council(call) => governance::is_in_order(call),
+			RuntimeCall::System(call) => matches!(call, frame_system::Call::apply_authorized_upgrade { .. }),
+			RuntimeCall::Grandpa(call) => matches!(
+				call,
+				pallet_grandpa::Call::report_equivocation { .. }
+					| pallet_grandpa::Call::report_equivocation_unsigned { .. }
+			),
+		}
 	}
 }
+
+/// What brings the state of the version before into the form of this one. Each part knows by itself whether it is due.
+#[cfg(not(feature = "rehearsal"))]
+type Migrations =
+	(pallet_tiers::migrations::MigrateV1ToV2<Runtime>, pallet_indicators::migrations::MigrateV1ToV2<Runtime>);
+
+/// The same, and the one that is rehearsed.
+#[cfg(feature = "rehearsal")]
+type Migrations = (
+	pallet_tiers::migrations::MigrateV1ToV2<Runtime>,
+	pallet_indicators::migrations::MigrateV1ToV2<Runtime>,
+	crate::rehearsal::RestampScores,
+);
 
 #[derive_impl(frame_system::config_preludes::SolochainDefaultConfig)]
 impl frame_system::Config for Runtime {
@@ -65,6 +90,7 @@ impl frame_system::Config for Runtime {
 	type Version = Version;
 	type SS58Prefix = ConstU16<42>;
 	type MaxConsumers = ConstU32<16>;
+	type SingleBlockMigrations = Migrations;
 }
 
 impl pallet_timestamp::Config for Runtime {

@@ -1,7 +1,10 @@
 //! Members and indicators.
 
-use super::consensus::MaxIsps;
-use crate::{weights, AccountId, BlockNumber, Indicators, Runtime, RuntimeCall, Timestamp};
+use super::{
+	consensus::{MaxIsps, Validating},
+	governance::{motions_weight, Governed, SeatingWeight, TwoThirds},
+};
+use crate::{weights, AccountId, BlockNumber, Council, Indicators, Runtime, RuntimeCall, Timestamp};
 use alloc::vec::Vec;
 use codec::Encode;
 use frame_support::{
@@ -9,69 +12,111 @@ use frame_support::{
 	traits::{ConstU32, ConstU64},
 	weights::Weight,
 };
-use pallet_indicators::{Call, Records, Voice};
-use pallet_tiers::{Order, Quotas, Role, Screen};
-use ringfence_primitives::{Digest, IndicatorId};
+use pallet_indicators::{Call, Deed, Records, Voice};
+use pallet_tiers::{EnsureGovernance, Isps, Order, Pallet as Tiers, Quotas, Role, Screen};
+use ringfence_primitives::{AccountBytes, Digest, IndicatorId, Scope};
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionTag};
 
 parameter_types! {
 	/// One minute.
 	pub const QuotaWindow: BlockNumber = 120;
-	/// Transactions a minute. An ISP vets everybody's reports beside making its own.
-	pub const MemberQuotas: Quotas = Quotas { isp: 6_000, subscriber: 60, researcher: 120 };
+	/// One week.
+	pub const TrustHalfLife: BlockNumber = 1_209_600;
+	/// Items a minute. An ISP brings lists of tens of thousands, and vets everybody else's beside; a household writes when
+	/// it is attacked.
+	pub const MemberParameters: pallet_tiers::Parameters =
+		pallet_tiers::Parameters { quotas: Quotas { isp: 90_000, subscriber: 60, researcher: 600 } };
+	/// One hour to vote, and ten minutes for what acts meanwhile. A list of tens of thousands may await votes at once.
+	pub const VettingParameters: pallet_indicators::Parameters = pallet_indicators::Parameters {
+		voting_period: 3_600_000,
+		provisional_lifetime: 600_000,
+		provisional_cap: 100,
+		open_cap: 60_000,
+	};
 }
 
 impl pallet_tiers::Config for Runtime {
+	type RuntimeCall = RuntimeCall;
 	type MaxIsps = MaxIsps;
 	type MaxSubscribers = ConstU32<1_000_000>;
+	type MaxDelegates = ConstU32<16>;
+	/// A new key each week for twenty years.
+	type MaxNamed = ConstU32<1_024>;
 	type QuotaWindow = QuotaWindow;
-	type Quotas = MemberQuotas;
+	type TrustHalfLife = TrustHalfLife;
+	type InitialParameters = MemberParameters;
 	type Screen = Vetting;
+	type Council = TwoThirds;
+	type CouncilMembers = Council;
+	type CouncilWeight = SeatingWeight;
+	type Governed = Governed;
+	type Validators = Validating;
 	type WeightInfo = weights::pallet_tiers::WeightInfo<Runtime>;
 }
 
 impl pallet_indicators::Config for Runtime {
 	type Members = Register;
-	type Governance = pallet_tiers::EnsureLeader<Runtime>;
+	type Governance = EnsureGovernance<Runtime>;
 	type Clock = Timestamp;
+	type InitialParameters = VettingParameters;
 	type MaxIsps = MaxIsps;
 	type MaxRecords = ConstU32<2_000_000>;
 	type MaxProtected = ConstU32<512>;
 	type LogRetention = ConstU64<1_000_000>;
 	type MaxEndingsPerBlock = ConstU32<512>;
-	/// One hour.
-	type VotingPeriod = ConstU64<3_600_000>;
 	type WeightInfo = weights::pallet_indicators::WeightInfo<Runtime>;
 }
 
 /// `InvalidTransaction::Custom` for a report of what must not be blocked.
 pub const UNBLOCKABLE: u8 = 16;
 
+/// `InvalidTransaction::Custom` for a call to the council in the name of a member that does not sit on it.
+pub const NOT_ON_COUNCIL: u8 = 17;
+
 /// Turns reports of what must not be blocked away at the door; dispatch checks again, since protection may grow
 /// meanwhile. Lets a vote wait in the pool for the report that it is about, so that both fit into one block.
 pub struct Vetting;
 
 impl Screen<AccountId, RuntimeCall> for Vetting {
-	fn screen(_: &AccountId, call: &RuntimeCall) -> Result<Order, InvalidTransaction> {
+	fn screen(member: &AccountId, call: &RuntimeCall) -> Result<Order, InvalidTransaction> {
 		match call {
-			RuntimeCall::Indicators(Call::report { indicator, terms }) => {
+			RuntimeCall::Indicators(
+				Call::report { indicator, terms } | Call::report_provisionally { indicator, terms },
+			) => {
 				Indicators::ensure_blockable(indicator).map_err(|_| InvalidTransaction::Custom(UNBLOCKABLE))?;
 				Ok(Order { provides: Some(tag(&indicator.id(), &terms.hash())), requires: None })
 			}
 			RuntimeCall::Indicators(Call::vote { id, terms, .. }) if !Records::<Runtime>::contains_key(id) => {
 				Ok(Order { provides: None, requires: Some(tag(id, terms)) })
 			}
+			// The council's calls go before others', and into the part of a block that is kept for them.
+			RuntimeCall::Council(_) if !Isps::<Runtime>::get().contains(member) => {
+				Err(InvalidTransaction::Custom(NOT_ON_COUNCIL))
+			}
 			_ => Ok(Order::default()),
 		}
 	}
 
-	fn weight(call: &RuntimeCall) -> Weight {
+	fn cost(_: &AccountId, call: &RuntimeCall) -> u32 {
 		match call {
-			RuntimeCall::Indicators(Call::report { .. }) => {
+			RuntimeCall::Indicators(Call::report_batch { indicators, .. }) => indicators.len() as u32,
+			RuntimeCall::Indicators(Call::vote_batch { ballots }) => ballots.len() as u32,
+			RuntimeCall::Envelopes(pallet_envelopes::Call::answer { answers }) => answers.len() as u32,
+			_ => 1,
+		}
+	}
+
+	fn weight(call: &RuntimeCall) -> Weight {
+		let reads = |reads| <Runtime as frame_system::Config>::DbWeight::get().reads(reads);
+		match call {
+			RuntimeCall::Indicators(Call::report { .. } | Call::report_provisionally { .. }) => {
 				<<Runtime as pallet_indicators::Config>::WeightInfo as pallet_indicators::WeightInfo>::ensure_blockable(
 				)
 			}
-			RuntimeCall::Indicators(Call::vote { .. }) => <Runtime as frame_system::Config>::DbWeight::get().reads(1),
+			RuntimeCall::Indicators(Call::vote { .. }) => reads(1),
+			// The filter looks at the leader and at the council, and the motion is counted among the ISP's own.
+			RuntimeCall::Council(pallet_collective::Call::propose { .. }) => reads(3).saturating_add(motions_weight()),
+			RuntimeCall::Council(_) => reads(2),
 			_ => Weight::zero(),
 		}
 	}
@@ -82,27 +127,58 @@ fn tag(id: &IndicatorId, terms: &Digest) -> TransactionTag {
 	(b"report", id, terms).encode()
 }
 
-/// The register of members, as the indicators pallet sees it.
+/// The register of members, as the other pallets see it.
 pub struct Register;
 
 impl pallet_indicators::Members<AccountId> for Register {
-	fn voice(who: &AccountId) -> Option<Voice<AccountId>> {
-		pallet_tiers::Pallet::<Runtime>::active_role(who).map(|role| match role {
+	fn speaker(who: &AccountId, scope: Scope) -> Option<(AccountId, Voice)> {
+		let (member, role) = Tiers::<Runtime>::speaker(who, scope)?;
+		let voice = match role {
 			Role::Isp => Voice::Isp,
-			Role::Subscriber { isp } => Voice::SubscriberOf(isp),
 			Role::Researcher => Voice::Researcher,
-		})
+			Role::Subscriber { .. } => Voice::Subscriber,
+		};
+		Some((member, voice))
 	}
 
 	fn isps() -> Vec<AccountId> {
-		pallet_tiers::Isps::<Runtime>::get().into_inner()
+		Isps::<Runtime>::get().into_inner()
+	}
+
+	fn isp_count() -> u32 {
+		Isps::<Runtime>::decode_len().unwrap_or_default() as u32
+	}
+
+	fn in_good_standing(member: &AccountId) -> bool {
+		Tiers::<Runtime>::in_good_standing(member)
+	}
+
+	fn note(member: &AccountId, deed: Deed) {
+		use pallet_tiers::Deed as Entry;
+		let entry = match deed {
+			Deed::Reported => Entry::Reported,
+			Deed::Confirmed => Entry::Confirmed,
+			Deed::Rejected => Entry::Rejected,
+			Deed::Lapsed => Entry::Lapsed,
+			Deed::LapsedProvisional => Entry::LapsedProvisional,
+			Deed::FalsePositive => Entry::FalsePositive,
+			Deed::Voted => Entry::Voted,
+			Deed::Sighted => Entry::Sighted,
+			Deed::Misjudged => Entry::Misjudged,
+			Deed::Judged => Entry::Judged,
+			Deed::Disputed => Entry::Disputed,
+			Deed::DisputeLost => Entry::DisputeLost,
+		};
+		Tiers::<Runtime>::note(member, entry);
+	}
+
+	fn bytes(member: &AccountId) -> AccountBytes {
+		member.clone().into()
 	}
 
 	#[cfg(feature = "runtime-benchmarks")]
 	fn add_isp(who: &AccountId) {
-		if pallet_tiers::Isps::<Runtime>::try_append(who).is_ok() {
-			let member = pallet_tiers::Member { role: Role::Isp, status: pallet_tiers::Status::Active };
-			pallet_tiers::Members::<Runtime>::insert(who, member);
-		}
+		// Benchmarks add ISPs until the register is full.
+		let _ = Tiers::<Runtime>::add_member(who, Role::Isp);
 	}
 }
