@@ -1,6 +1,7 @@
 //! The command line.
 
-use clap::Parser;
+use crate::service::Options;
+use clap::{Parser, ValueEnum};
 use std::time::Duration;
 
 /// The Ringfence node.
@@ -16,12 +17,31 @@ pub struct Cli {
 	/// CPU; docs/development.md has the measurements behind the default. All validators should use the same.
 	#[arg(long, value_name = "MS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(5..=5_000))]
 	gossip_duration: u64,
+
+	/// Whether to talk only to the nodes that the members have named on the chain. A node's own id, for its ISP to name
+	/// with `tiers.setNodes`, is what `ringfence-node key inspect-node-key --file FILE` prints, and what the running node
+	/// answers to `system_localPeerId`.
+	#[arg(long, value_enum, value_name = "WHEN", default_value_t = Permissioned::Auto)]
+	permissioned: Permissioned,
+}
+
+/// Whether a node talks only to nodes that are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Permissioned {
+	/// Once more than two thirds of the validators have named theirs.
+	Auto,
+	/// Never. For the repair of a chain whose members have named wrong ids, and for nothing else.
+	Never,
 }
 
 impl Cli {
-	/// The gossip duration. At least 5 ms: GRANDPA's timers panic below 1 ms.
-	pub fn gossip_duration(&self) -> Duration {
-		Duration::from_millis(self.gossip_duration)
+	/// What the service is started with.
+	pub fn options(&self) -> Options {
+		Options {
+			// At least 5 ms: GRANDPA's timers panic below 1 ms.
+			gossip_duration: Duration::from_millis(self.gossip_duration),
+			permissioned: self.permissioned == Permissioned::Auto,
+		}
 	}
 }
 
@@ -54,4 +74,31 @@ pub enum Subcommand {
 
 	/// Show what the database holds.
 	ChainInfo(sc_cli::ChainInfoCmd),
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use clap::CommandFactory;
+
+	#[test]
+	fn the_command_line_is_sound() {
+		Cli::command().debug_assert();
+	}
+
+	#[test]
+	fn a_node_is_permissioned_unless_told_otherwise() {
+		let options = |arguments: &[&str]| Cli::parse_from([&["ringfence-node"][..], arguments].concat()).options();
+		assert!(options(&[]).permissioned);
+		assert!(options(&["--permissioned", "auto"]).permissioned);
+		assert!(!options(&["--permissioned", "never"]).permissioned);
+		assert!(Cli::try_parse_from(["ringfence-node", "--permissioned", "sometimes"]).is_err());
+	}
+
+	#[test]
+	fn a_gossip_duration_that_grandpa_cannot_bear_is_refused() {
+		assert_eq!(Cli::parse_from(["ringfence-node"]).options().gossip_duration, Duration::from_millis(40));
+		assert!(Cli::try_parse_from(["ringfence-node", "--gossip-duration", "4"]).is_err());
+		assert!(Cli::try_parse_from(["ringfence-node", "--gossip-duration", "5"]).is_ok());
+	}
 }

@@ -74,18 +74,18 @@ pub fn run() -> sc_cli::Result<()> {
 		}),
 		Some(Subcommand::ChainInfo(cmd)) => cli.create_runner(cmd)?.sync_run(|config| cmd.run::<Block>(&config)),
 		None => {
-			let gossip_duration = cli.gossip_duration();
-			cli.create_runner(&cli.run)?.run_node_until_exit(|config| async move { start(config, gossip_duration) })
+			let options = cli.options();
+			cli.create_runner(&cli.run)?.run_node_until_exit(|config| async move { start(config, options) })
 		}
 	}
 }
 
-fn start(config: Configuration, gossip_duration: std::time::Duration) -> sc_cli::Result<sc_service::TaskManager> {
+fn start(config: Configuration, options: service::Options) -> sc_cli::Result<sc_service::TaskManager> {
 	let task_manager = match config.network.network_backend {
 		NetworkBackendType::Libp2p => {
-			service::new_full::<sc_network::NetworkWorker<Block, ringfence_runtime::Hash>>(config, gossip_duration)
+			service::new_full::<sc_network::NetworkWorker<Block, ringfence_runtime::Hash>>(config, options)
 		}
-		NetworkBackendType::Litep2p => service::new_full::<sc_network::Litep2pNetworkBackend>(config, gossip_duration),
+		NetworkBackendType::Litep2p => service::new_full::<sc_network::Litep2pNetworkBackend>(config, options),
 	}?;
 	Ok(task_manager)
 }

@@ -1,11 +1,16 @@
 //! The parts of a node, and how they are put together.
 
-use crate::{links, rpc, select_chain::PatientChain};
+use crate::{
+	links,
+	network::{self, Guarded},
+	offences, peers, rpc,
+	select_chain::PatientChain,
+};
 use ringfence_runtime::{opaque::Block, Hash, RuntimeApi};
 use sc_client_api::BlockBackend;
 use sc_consensus_aura::{ImportQueueParams, SlotProportion, StartAuraParams};
 use sc_consensus_grandpa::SharedVoterState;
-use sc_service::{error::Error as ServiceError, Configuration, PruningMode, TaskManager, WarpSyncConfig};
+use sc_service::{error::Error as ServiceError, Configuration, PruningMode, TaskManager};
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use sp_consensus_aura::sr25519::AuthorityPair as AuraPair;
 use std::{sync::Arc, time::Duration};
@@ -33,6 +38,15 @@ const STORED_JUSTIFICATION_PERIOD: u32 = 512;
 /// Blocks whose state is kept unless the operator says otherwise: two hours, so that an enforcer can be handed a proof
 /// about any block that it may still be verifying.
 const DEFAULT_STATE_PRUNING: u32 = 14_400;
+
+/// What the operator chose for this chain's own parts.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+	/// How long a finality vote is expected to take to reach all validators.
+	pub gossip_duration: Duration,
+	/// Whether to talk only to nodes that the members have named, once they have: [`peers`].
+	pub permissioned: bool,
+}
 
 /// The parts that commands on the database need, too.
 pub fn new_partial(config: &Configuration) -> Result<Partial, ServiceError> {
@@ -98,11 +112,8 @@ fn inherents(
 	(slot, timestamp)
 }
 
-/// Starts a node. `gossip_duration` is what a finality vote is expected to take to reach all validators.
-pub fn new_full<N: sc_network::NetworkBackend<Block, Hash>>(
-	mut config: Configuration,
-	gossip_duration: Duration,
-) -> Result<TaskManager, ServiceError> {
+/// Starts a node.
+pub fn new_full<N: Guarded>(mut config: Configuration, options: Options) -> Result<TaskManager, ServiceError> {
 	config.state_pruning.get_or_insert_with(|| PruningMode::blocks_pruning(DEFAULT_STATE_PRUNING));
 
 	let sc_service::PartialComponents {
@@ -136,21 +147,25 @@ pub fn new_full<N: sc_network::NetworkBackend<Block, Hash>>(
 		Vec::new(),
 	));
 
-	let (network, system_rpc_tx, tx_handler_controller, sync_service, _) =
-		sc_service::build_network(sc_service::BuildNetworkParams {
-			config: &config,
-			net_config,
-			client: client.clone(),
-			transaction_pool: transaction_pool.clone(),
-			spawn_handle: task_manager.spawn_handle(),
-			spawn_essential_handle: task_manager.spawn_essential_handle(),
-			import_queue,
-			block_announce_validator_builder: None,
-			warp_sync_config: Some(WarpSyncConfig::WithProvider(warp_sync)),
-			block_relay: None,
-			metrics,
-			gap_sync_body_policy: None,
-		})?;
+	let door = if options.permissioned { peers::Door::new(&client) } else { peers::Door::open() };
+	let network = network::build(network::Parts {
+		config: &config,
+		net_config,
+		client: client.clone(),
+		transaction_pool: transaction_pool.clone(),
+		task_manager: &task_manager,
+		import_queue,
+		warp_sync,
+		metrics,
+		door: door.clone(),
+	})?;
+	if options.permissioned {
+		let keeper =
+			peers::Keeper::new(&config.network, client.clone(), network.service.clone(), network.sync.clone(), door);
+		task_manager.spawn_handle().spawn("peers", "networking", keeper.keep());
+	} else {
+		log::warn!(target: "ringfence", "--permissioned never: this node hands the chain to whoever asks");
+	}
 
 	let role = config.role;
 	let force_authoring = config.force_authoring;
@@ -159,6 +174,13 @@ pub fn new_full<N: sc_network::NetworkBackend<Block, Hash>>(
 	let prometheus_registry = config.prometheus_registry().cloned();
 
 	task_manager.spawn_handle().spawn("links", "networking", links::keep_responsive());
+
+	let reports = OffchainTransactionPoolFactory::new(transaction_pool.clone());
+	task_manager.spawn_handle().spawn(
+		"offences",
+		"ringfence",
+		offences::Watcher::new(client.clone(), reports.clone()).watch(),
+	);
 
 	let log = rpc::log::FinalizedLog::new(client.clone());
 	task_manager.spawn_handle().spawn(
@@ -170,7 +192,7 @@ pub fn new_full<N: sc_network::NetworkBackend<Block, Hash>>(
 		let deps = rpc::Deps {
 			client: client.clone(),
 			pool: transaction_pool.clone(),
-			sync: sync_service.clone(),
+			sync: network.sync.clone(),
 			log,
 			chain: config.chain_spec.name().to_owned(),
 			version: config.impl_version.clone(),
@@ -179,16 +201,16 @@ pub fn new_full<N: sc_network::NetworkBackend<Block, Hash>>(
 	};
 
 	sc_service::spawn_tasks(sc_service::SpawnTasksParams {
-		network: network.clone(),
+		network: network.service.clone(),
 		client: client.clone(),
 		keystore: keystore_container.keystore(),
 		task_manager: &mut task_manager,
 		transaction_pool: transaction_pool.clone(),
 		rpc_builder,
 		backend,
-		system_rpc_tx,
-		tx_handler_controller,
-		sync_service: sync_service.clone(),
+		system_rpc_tx: network.system_rpc_tx,
+		tx_handler_controller: network.transactions,
+		sync_service: network.sync.clone(),
 		config,
 		telemetry: None,
 		tracing_execute_block: None,
@@ -213,8 +235,8 @@ pub fn new_full<N: sc_network::NetworkBackend<Block, Hash>>(
 			force_authoring,
 			backoff_authoring_blocks: None::<()>,
 			keystore: keystore_container.keystore(),
-			sync_oracle: sync_service.clone(),
-			justification_sync_link: sync_service.clone(),
+			sync_oracle: network.sync.clone(),
+			justification_sync_link: network.sync.clone(),
 			block_proposal_slot_portion: SlotProportion::new(2.0 / 3.0),
 			max_block_proposal_slot_portion: None,
 			telemetry: None,
@@ -227,7 +249,7 @@ pub fn new_full<N: sc_network::NetworkBackend<Block, Hash>>(
 	if enable_grandpa {
 		let voter = sc_consensus_grandpa::run_grandpa_voter(sc_consensus_grandpa::GrandpaParams {
 			config: sc_consensus_grandpa::Config {
-				gossip_duration,
+				gossip_duration: options.gossip_duration,
 				justification_generation_period: STORED_JUSTIFICATION_PERIOD,
 				name: Some(name),
 				observer_enabled: false,
@@ -237,15 +259,15 @@ pub fn new_full<N: sc_network::NetworkBackend<Block, Hash>>(
 				protocol_name: grandpa_protocol,
 			},
 			link: grandpa_link,
-			network,
-			sync: sync_service,
+			network: network.service,
+			sync: network.sync,
 			notification_service: grandpa_notifications,
 			// Vote for the best block itself: the default rules hold back two blocks, a second of every decision.
 			voting_rule: (),
 			prometheus_registry,
 			shared_voter_state: SharedVoterState::empty(),
 			telemetry: None,
-			offchain_tx_pool_factory: OffchainTransactionPoolFactory::new(transaction_pool),
+			offchain_tx_pool_factory: reports,
 		})?;
 		task_manager.spawn_essential_handle().spawn_blocking("grandpa-voter", None, voter);
 	}
