@@ -1,6 +1,9 @@
 //! The configuration file: the sample that ships, and every way to get one wrong.
 
-use ringfence_enforcer::daemon::config::{Config, ConfigError};
+use ringfence_enforcer::daemon::{
+	config::{Config, ConfigError},
+	household::Provider,
+};
 use ringfence_primitives::{Action, Direction, Network, Severity, Tlp};
 
 const SAMPLE: &str = include_str!("../ringfence.toml");
@@ -10,6 +13,12 @@ const MINIMAL: &str = "state-dir = \"/s\"\n[chain]\nendpoints = [\"ws://h:1\"]\n
 
 fn network(text: &str) -> Network {
 	text.parse().unwrap()
+}
+
+/// The sample as a household would have it.
+fn household() -> String {
+	let (rest, _) = SAMPLE.split_once("# When an ISP votes by itself.").unwrap();
+	rest.replace("#[subscriber]", "[subscriber]").replace("#provider", "provider")
 }
 
 fn sample_with(from: &str, to: &str) -> Result<Config, ConfigError> {
@@ -32,6 +41,7 @@ fn the_sample_is_what_it_says() {
 	assert_eq!(config.endpoints, ["ws://127.0.0.1:9944"]);
 	assert_eq!(config.genesis, None);
 	assert_eq!(config.key_file.unwrap().to_str(), Some("/etc/ringfence/key"));
+	assert_eq!((config.member, config.subscriber), (None, None));
 	assert!(config.enforce);
 	assert_eq!(config.protected, [network("192.0.2.0/24")]);
 	assert_eq!(config.allow, [network("198.51.100.7")]);
@@ -43,6 +53,16 @@ fn the_sample_is_what_it_says() {
 	let vetting = config.vetting.unwrap();
 	assert_eq!((vetting.widest_v4, vetting.widest_v6, vetting.reject_overlap), (24, 48, true));
 	assert_eq!((vetting.approve_min_confidence.get(), vetting.approve_min_severity), (50, Severity::Low));
+	let inbox = config.inbox.unwrap();
+	assert_eq!((inbox.promote_min_confidence.get(), inbox.promote_min_severity), (70, Severity::Medium));
+	assert_eq!((inbox.per_minute, inbox.per_household, inbox.answer_every), (600, 30, 60_000));
+}
+
+#[test]
+fn the_sample_has_a_households_part() {
+	let config = Config::parse(&household()).unwrap();
+	assert_eq!(config.subscriber, Some(Provider { account: [1; 32], key: [2; 32] }));
+	assert!(config.vetting.is_none() && config.inbox.is_none() && !config.provisional);
 }
 
 #[test]
@@ -54,11 +74,14 @@ fn the_sample_shows_the_defaults() {
 	assert_eq!((minimal.reporting.tlp, minimal.reporting.direction), (Tlp::Green, Direction::Both));
 	assert!(minimal.enforce && minimal.protected.is_empty() && minimal.allow.is_empty());
 	assert!(minimal.key_file.is_none() && minimal.eve.is_none() && minimal.vetting.is_none());
+	assert!(minimal.member.is_none() && minimal.subscriber.is_none() && minimal.inbox.is_none());
+	assert!(!minimal.provisional && !sample.provisional);
 	let member = format!(
-		"{MINIMAL}[account]\nkey-file = \"/k\"\n[vetting]\n[eve]\npath = \"/e\"\nhome = [\"203.0.113.0/24\"]\n"
+		"{MINIMAL}[account]\nkey-file = \"/k\"\n[vetting]\n[inbox]\n[eve]\npath = \"/e\"\nhome = [\"203.0.113.0/24\"]\n"
 	);
 	let member = Config::parse(&member).unwrap();
 	assert_eq!(member.vetting, sample.vetting);
+	assert_eq!(member.inbox, sample.inbox);
 	assert_eq!(member.eve.unwrap().judge.max_severity, 2);
 }
 
@@ -68,6 +91,10 @@ fn values_are_read_as_they_are_meant() {
 	let config =
 		sample_with("#genesis = \"0x0000000000000000000000000000000000000000000000000000000000000000\"", &genesis);
 	assert_eq!(config.unwrap().genesis, Some([0xab; 32]));
+	let member = format!("key-file = \"/k\"\nmember = \"0x{}\"", "cd".repeat(32));
+	let config = sample_with("key-file = \"/etc/ringfence/key\"", &member).unwrap();
+	assert_eq!(config.member, Some([0xcd; 32]));
+	assert!(sample_with("provisional = false", "provisional = true").unwrap().provisional);
 	let config = sample_with("action = \"drop\"", "action = { rate-limit = 100 }").unwrap();
 	assert!(matches!(config.reporting.action, Action::RateLimit(rate) if rate.get() == 100));
 	let config = sample_with("action = \"drop\"", "action = \"watch\"").unwrap();
@@ -78,10 +105,13 @@ fn values_are_read_as_they_are_meant() {
 
 #[test]
 fn unknown_keys_are_refused_by_name() {
-	for table in ["[chain]", "[account]", "[firewall]", "[policy]", "[eve]", "[reporting]", "[vetting]"] {
+	for table in ["[chain]", "[account]", "[firewall]", "[policy]", "[eve]", "[reporting]", "[vetting]", "[inbox]"] {
 		let message = refusal(&format!("{table}\n"), &format!("{table}\nsurprise = 1\n"));
 		assert!(message.contains("unknown field") && message.contains("surprise"), "{table}: {message}");
 	}
+	let text = household().replace("[subscriber]\n", "[subscriber]\nsurprise = 1\n");
+	let message = Config::parse(&text).unwrap_err().to_string();
+	assert!(message.contains("unknown field") && message.contains("surprise"), "{message}");
 	let message = refusal("state-dir", "surprise = 1\nstate-dir");
 	assert!(message.contains("unknown field") && message.contains("surprise"), "{message}");
 }
@@ -95,6 +125,8 @@ fn missing_keys_are_refused_by_name() {
 		(format!("{MINIMAL}[account]\n"), "key-file"),
 		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[eve]\nhome = []\n"), "path"),
 		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[eve]\npath = \"/e\"\n"), "home"),
+		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[subscriber]\nprovider-key = \"0x\"\n"), "provider"),
+		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[subscriber]\nprovider = \"0x\"\n"), "provider-key"),
 	] {
 		let message = Config::parse(&text).unwrap_err().to_string();
 		assert!(message.contains(&format!("missing field `{key}`")), "{key}: {message}");
@@ -127,6 +159,14 @@ fn values_that_make_no_sense_are_refused_by_key() {
 		("approve-min-confidence = 50", "approve-min-confidence = 101", "vetting.approve-min-confidence"),
 		("widest-v4 = 24", "widest-v4 = 33", "vetting.widest-v4"),
 		("widest-v6 = 48", "widest-v6 = 129", "vetting.widest-v6"),
+		("promote-min-confidence = 70", "promote-min-confidence = 101", "inbox.promote-min-confidence"),
+		("per-minute = 600", "per-minute = 0", "inbox.per-minute"),
+		("per-minute = 600", "per-minute = 10001", "inbox.per-minute"),
+		("per-household = 30", "per-household = 0", "inbox.per-household"),
+		("per-household = 30", "per-household = 601", "inbox.per-household"),
+		("answer-every = \"60s\"", "answer-every = \"999ms\"", "inbox.answer-every"),
+		("answer-every = \"60s\"", "answer-every = \"2h\"", "inbox.answer-every"),
+		("#member = \"0x00", "member = \"0x", "account.member"),
 		("[account]", "[eve.unused]", "unused"),
 	] {
 		let message = refusal(from, to);
@@ -160,4 +200,30 @@ fn what_signs_needs_an_account() {
 	assert!(Config::parse(&eve).unwrap_err().to_string().starts_with("eve: "));
 	let vetting = format!("{MINIMAL}[vetting]\n");
 	assert!(Config::parse(&vetting).unwrap_err().to_string().starts_with("vetting: "));
+	let inbox = format!("{MINIMAL}[inbox]\n");
+	assert!(Config::parse(&inbox).unwrap_err().to_string().starts_with("inbox: "));
+	let key = "0x".to_owned() + &"02".repeat(32);
+	let subscriber = format!("{MINIMAL}[subscriber]\nprovider = \"{key}\"\nprovider-key = \"{key}\"\n");
+	assert!(Config::parse(&subscriber).unwrap_err().to_string().starts_with("subscriber: "));
+}
+
+#[test]
+fn a_household_is_no_provider() {
+	let with = |from: &str, to: &str| {
+		let text = household();
+		assert!(text.contains(from), "the sample has no {from}");
+		Config::parse(&text.replace(from, to)).unwrap_err().to_string()
+	};
+	for table in ["[vetting]", "[inbox]"] {
+		let message = Config::parse(&format!("{}\n{table}\n", household())).unwrap_err().to_string();
+		assert!(message.starts_with("subscriber: "), "{table}: {message}");
+	}
+	let message = with("provisional = false", "provisional = true");
+	assert!(message.starts_with("reporting.provisional: "), "{message}");
+	let itself = format!("member = \"0x{}\"", "01".repeat(32));
+	let zeros = "#member = \"0x0000000000000000000000000000000000000000000000000000000000000000\"";
+	assert!(with(zeros, &itself).starts_with("subscriber.provider: "));
+	assert!(with("\"0x0101", "\"0x01").starts_with("subscriber.provider: "));
+	assert!(with("\"0x0202", "\"0x02").starts_with("subscriber.provider-key: "));
+	assert!(with(&"02".repeat(32), &"00".repeat(32)).starts_with("subscriber.provider-key: "));
 }

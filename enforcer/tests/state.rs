@@ -3,8 +3,8 @@
 use ringfence_enforcer::{
 	core::frame::Cursor,
 	daemon::{
-		key::{self, KeyError},
-		state::{is_running, Journal, StateError},
+		key::{self, KeyError, Keys},
+		state::{genesis, is_running, Journal, StateError},
 	},
 };
 use sp_core::{sr25519, Pair};
@@ -38,6 +38,7 @@ fn state_is_read_as_it_was_written() {
 	journal.state.set_cursor(Cursor { seq: 12, hash: Some([9; 32]) });
 	journal.save().unwrap();
 	let written = journal.state.clone();
+	assert_eq!(genesis(directory.path()).unwrap(), Some([7; 32]), "beside the enforcer that holds the lock");
 	drop(journal);
 	let mut journal = Journal::open(directory.path()).unwrap();
 	assert_eq!(journal.state, written);
@@ -112,6 +113,20 @@ fn keys_are_phrases_seeds_and_paths() {
 	}
 	let (_directory, path) = key_file("//Alice", 0o400);
 	assert!(key::load(&path).is_ok());
+}
+
+#[test]
+fn one_secret_signs_and_opens_envelopes() {
+	let public = |secret: &str| Keys::of(secret).unwrap().envelope.public();
+	let phrase = "bottom drive obey lake curtain smoke basket hold race lonely fit walk//Alice";
+	let seed = "0xe5be9a5092b81bca64be81d212e7f2f9eba183bb7a90954f7b76361f6edb5c0a";
+	assert_eq!(public("//Alice"), public(phrase));
+	assert_eq!(public("//Alice"), public(seed));
+	assert_ne!(public("//Alice"), public("//Bob"));
+	assert_eq!(public("//Alice/0"), public("//Alice/0"), "where no seed is left as well");
+	assert_ne!(public("//Alice/0"), public("//Alice"));
+	let (_directory, path) = key_file("//Alice", 0o600);
+	assert_eq!(key::load_all(&path).unwrap().envelope.public(), public("//Alice"));
 }
 
 #[test]

@@ -72,6 +72,21 @@ pub fn sign(pair: &sr25519::Pair, call: &[u8], nonce: u32, anchor: &Anchor) -> V
 	body.encode()
 }
 
+/// Why a call fails, from the runtime's answer to `BlockBuilder_apply_extrinsic`; None if it does not, or if the
+/// transaction was not tried at all.
+pub fn dispatch_error(answer: &[u8]) -> Option<String> {
+	const APPLIED: u8 = 0;
+	const FAILED: u8 = 1;
+	const BAD_ORIGIN: u8 = 2;
+	const MODULE: u8 = 3;
+	match answer {
+		[APPLIED, FAILED, MODULE, pallet, error, ..] => Some(format!("error {error} of pallet {pallet}")),
+		[APPLIED, FAILED, BAD_ORIGIN, ..] => Some("this account may not do that".into()),
+		[APPLIED, FAILED, other, ..] => Some(format!("dispatch error {other}")),
+		_ => None,
+	}
+}
+
 #[cfg(test)]
 mod tests {
 	use super::*;
@@ -123,5 +138,16 @@ mod tests {
 		check(&[9; 180]);
 		check(&[9; 181]);
 		check(&[9; 1_000]);
+	}
+
+	#[test]
+	fn failures_are_read_from_the_runtimes_answer() {
+		assert_eq!(dispatch_error(&[0, 0]), None, "applied, and fine");
+		assert_eq!(dispatch_error(&[0, 1, 3, 11, 4, 0, 0, 0]).as_deref(), Some("error 4 of pallet 11"));
+		assert_eq!(dispatch_error(&[0, 1, 2]).as_deref(), Some("this account may not do that"));
+		assert_eq!(dispatch_error(&[0, 1, 8, 0]).as_deref(), Some("dispatch error 8"));
+		for untried in [&[][..], &[1, 0, 3], &[0]] {
+			assert_eq!(dispatch_error(untried), None);
+		}
 	}
 }

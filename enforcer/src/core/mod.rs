@@ -1,9 +1,11 @@
 //! What is decided: values and time in, values out. Nothing here touches a socket, a file or a clock.
 
+pub mod envelope;
 pub mod eve;
 pub mod extrinsic;
 pub mod frame;
 pub mod hex;
+pub mod inbox;
 pub mod policy;
 pub mod report;
 pub mod ruleset;

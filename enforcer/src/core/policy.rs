@@ -4,13 +4,16 @@
 //! last. The firewall holds the same order in its rules, so what is refused here could not have taken effect there;
 //! refusing it here keeps dead elements out of the kernel and puts the reason into the log.
 //!
+//! What the household's own provider decided for its subscribers alone ([`TierChange`]) takes the same way. Where it is
+//! about a peer that the chain decided on as well, the latest word counts.
+//!
 //! # Security considerations
 //!
 //! Nothing that the chain says can lift a protection that the local configuration gives, and no block outlives its
 //! decision (see [`super::ruleset::TIMEOUT_MS`]), however wrong the local clock is.
 
 use super::ruleset::{Command, Target};
-use ringfence_primitives::{Change, ChangeKind, Decision, Indicator, Network};
+use ringfence_primitives::{envelope::TierChange, Change, ChangeKind, Decision, Indicator, Network};
 use std::collections::BTreeSet;
 
 /// The owner's rules, and the protected networks learned from the chain.
@@ -30,6 +33,15 @@ pub struct Decided {
 	pub refused: Option<Refusal>,
 }
 
+impl From<Result<Command, Refusal>> for Decided {
+	fn from(decided: Result<Command, Refusal>) -> Self {
+		match decided {
+			Ok(command) => Self { commands: vec![command], refused: None },
+			Err(refusal) => Self { commands: Vec::new(), refused: Some(refusal) },
+		}
+	}
+}
+
 /// Why a change is not enforced. None of these is a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
@@ -45,6 +57,9 @@ pub enum Refusal {
 	/// The firewall has no means to match flow signatures.
 	#[error("flow signatures cannot be enforced here")]
 	Unenforceable,
+	/// Only the subscribers of a provider can read it. See [`Policy::decide_tier1`].
+	#[error("sealed for a provider's subscribers")]
+	Sealed,
 }
 
 impl Policy {
@@ -98,11 +113,18 @@ impl Policy {
 				self.learned.remove(network);
 				Ok(Command::Unprotect(*network))
 			}
+			ChangeKind::Tier1(..) => Err(Refusal::Sealed),
 		};
-		match decided {
-			Ok(command) => Decided { commands: vec![command], refused: None },
-			Err(refusal) => Decided { commands: Vec::new(), refused: Some(refusal) },
-		}
+		decided.into()
+	}
+
+	/// What follows from `change`, which the own provider sealed for its subscribers, at `now_ms`.
+	pub fn decide_tier1(&self, change: &TierChange, now_ms: u64) -> Decided {
+		let decided = match change {
+			TierChange::Block(decision) => self.block(decision, now_ms),
+			TierChange::Unblock(indicator) => target(indicator).map(|target| Command::Unblock { target }),
+		};
+		decided.into()
 	}
 
 	fn block(&self, decision: &Decision, now_ms: u64) -> Result<Command, Refusal> {
@@ -268,6 +290,26 @@ mod tests {
 		let mut policy = policy();
 		policy.learn([network("203.0.113.0/24")]);
 		assert!(policy.decide(&activated("203.0.113.9"), NOW).refused.is_some());
+	}
+
+	#[test]
+	fn the_providers_own_decisions_take_the_same_way() {
+		let block = |text: &str| TierChange::Block(decision(network(text).into()));
+		let policy = policy();
+		let own = policy.decide_tier1(&block("203.0.113.9"), NOW);
+		assert_eq!(own, self::policy().decide(&activated("203.0.113.9"), NOW));
+		assert!(matches!(policy.decide_tier1(&block("192.0.2.1"), NOW).refused, Some(Refusal::Protected(_))));
+		assert!(matches!(policy.decide_tier1(&block("198.51.100.9"), NOW).refused, Some(Refusal::Allowed(_))));
+		let later = policy.decide_tier1(&block("203.0.113.9"), NOW + 60_000);
+		assert_eq!(later.refused, Some(Refusal::Expired));
+		let unblock = policy.decide_tier1(&TierChange::Unblock(network("203.0.113.9").into()), NOW);
+		assert_eq!(unblock.commands, [Command::Unblock { target: Target::Network(network("203.0.113.9")) }]);
+	}
+
+	#[test]
+	fn what_is_sealed_says_nothing_to_others() {
+		let sealed = change(ChangeKind::Tier1([1; 32], Default::default()));
+		assert_eq!(refused(&sealed), Some(Refusal::Sealed));
 	}
 
 	#[test]

@@ -1,6 +1,6 @@
 //! An ISP's vetting policy: which proposals it votes on by itself, and how.
 
-use ringfence_primitives::{Address, Confidence, Indicator, Network, Proposal, Severity, Vote};
+use ringfence_primitives::{Address, Confidence, Indicator, Network, Proposal, Severity, Terms, Vote};
 
 /// When to vote without asking a person.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,21 +19,33 @@ pub struct VettingPolicy {
 
 /// The vote on `proposal` and the reason for it, for the log. None: a person must decide.
 ///
-/// `protected` and `allowed` are the ISP's own lists. An overlap in either direction is never approved.
+/// `protected` and `allowed` are the ISP's own lists. An overlap in either direction is never approved. What was decided
+/// already and is disputed is not approved again either: that it does harm cannot be read off its terms.
 pub fn vet(
 	policy: &VettingPolicy,
 	proposal: &Proposal,
 	protected: &[Network],
 	allowed: &[Network],
 ) -> Option<(Vote, String)> {
+	let opinion = weigh(policy, &proposal.indicator, &proposal.terms, protected, allowed);
+	opinion.filter(|(vote, _)| !(proposal.disputed && vote.is_approval()))
+}
+
+/// What the policy thinks of blocking `indicator` under `terms`, and why; None: nothing by itself.
+pub fn weigh(
+	policy: &VettingPolicy,
+	indicator: &Indicator,
+	terms: &Terms,
+	protected: &[Network],
+	allowed: &[Network],
+) -> Option<(Vote, String)> {
 	for (kind, networks) in [("protected", protected), ("allowed", allowed)] {
-		if let Some(network) = proposal.indicator.overlap(networks) {
+		if let Some(network) = indicator.overlap(networks) {
 			return policy.reject_overlap.then(|| (Vote::Reject, format!("overlaps the {kind} network {network}")));
 		}
 	}
-	let terms = &proposal.terms;
 	let sure = terms.confidence >= policy.approve_min_confidence && terms.severity >= policy.approve_min_severity;
-	(sure && is_narrow(policy, &proposal.indicator))
+	(sure && is_narrow(policy, indicator))
 		.then(|| (Vote::Approve, format!("confidence {}, severity {}", terms.confidence.get(), terms.severity)))
 }
 
@@ -53,7 +65,7 @@ fn is_narrow(policy: &VettingPolicy, indicator: &Indicator) -> bool {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use ringfence_primitives::{Action, Direction, Lifetime, Note, Terms, ThreatClass, Tlp};
+	use ringfence_primitives::{Action, Direction, Lifetime, Note, ThreatClass, Tlp};
 
 	fn policy() -> VettingPolicy {
 		VettingPolicy {
@@ -82,8 +94,8 @@ mod tests {
 				note: Note::default(),
 			},
 			reporter: [1; 32],
-			isp: None,
 			proposed_at: 0,
+			disputed: false,
 		}
 	}
 
@@ -115,5 +127,12 @@ mod tests {
 			let lenient = VettingPolicy { reject_overlap: false, ..policy() };
 			assert_eq!(vote(&lenient, &proposal), None, "{network}");
 		}
+	}
+
+	#[test]
+	fn what_is_disputed_is_never_approved_again() {
+		let disputed = |network| Proposal { disputed: true, ..proposal(network, 100, Severity::Critical) };
+		assert_eq!(vote(&policy(), &disputed("198.18.66.66")), None);
+		assert_eq!(vote(&policy(), &disputed("192.0.2.9")), Some(Vote::Reject), "an own network is cause enough");
 	}
 }

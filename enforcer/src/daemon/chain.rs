@@ -5,12 +5,16 @@ use crate::core::{
 	frame::BlockRef,
 	hex::{self, HexError},
 };
+use codec::{DecodeAll, Encode};
 use jsonrpsee::{
 	core::client::{Client, ClientT, Error as RpcError, Subscription, SubscriptionClientT},
 	rpc_params,
 	ws_client::{PingConfig, WsClientBuilder},
 };
-use ringfence_primitives::{AccountBytes, Digest, LogHead};
+use ringfence_primitives::{
+	envelope::{EnvelopeRecord, WhitelistRecord},
+	AccountBytes, Digest, Dossier, IndicatorId, LogHead, MemberInfo,
+};
 use serde::{de::IgnoredAny, Deserialize};
 use serde_json::Value;
 use std::time::Duration;
@@ -47,6 +51,9 @@ pub enum ChainError {
 		/// The node's.
 		found: String,
 	},
+	/// An answer of the runtime's that does not decode.
+	#[error("{0}: {1}")]
+	Answer(&'static str, #[source] codec::Error),
 	/// The log's beginning is no longer kept: this is the oldest entry left.
 	#[error("the node keeps the log from entry {0} on")]
 	Pruned(u64),
@@ -225,6 +232,49 @@ impl Connection {
 	pub async fn proposals(&self, isp: &AccountBytes) -> Result<Subscription<Vec<String>>, ChainError> {
 		let (name, undo) = ("ringfence_subscribeProposals", "ringfence_unsubscribeProposals");
 		Ok(self.client.subscribe(name, rpc_params![hex::encode(isp)], undo).await?)
+	}
+
+	/// SCALE-encoded letters to `member` that it has not answered.
+	pub async fn letters(&self, member: &AccountBytes) -> Result<Subscription<Vec<String>>, ChainError> {
+		let (name, undo) = ("ringfence_subscribeEnvelopes", "ringfence_unsubscribeEnvelopes");
+		Ok(self.client.subscribe(name, rpc_params![hex::encode(member)], undo).await?)
+	}
+
+	/// Asks the runtime, in the best block.
+	async fn call(&self, method: &'static str, arguments: &[u8]) -> Result<Vec<u8>, ChainError> {
+		let text: String = self.client.request("state_call", rpc_params![method, hex::encode(arguments)]).await?;
+		hex::decode(&text).map_err(|e| ChainError::Hash(method, e))
+	}
+
+	async fn ask<T: DecodeAll>(&self, method: &'static str, arguments: impl Encode) -> Result<T, ChainError> {
+		let answer = self.call(method, &arguments.encode()).await?;
+		T::decode_all(&mut &answer[..]).map_err(|e| ChainError::Answer(method, e))
+	}
+
+	/// The letter to `member` of this name, while the chain keeps it.
+	pub async fn letter(&self, member: &AccountBytes, name: &Digest) -> Result<Option<EnvelopeRecord>, ChainError> {
+		self.ask("EnvelopesApi_record", (member, name)).await
+	}
+
+	/// The owner's whitelist on record.
+	pub async fn whitelist(&self, member: &AccountBytes) -> Result<Option<WhitelistRecord>, ChainError> {
+		self.ask("EnvelopesApi_whitelist", member).await
+	}
+
+	/// The member that `account`, its name or one of its keys, belongs to.
+	pub async fn member(&self, account: &AccountBytes) -> Result<Option<MemberInfo>, ChainError> {
+		self.ask("TiersApi_member", account).await
+	}
+
+	/// What is on record about an indicator.
+	pub async fn dossier(&self, id: &IndicatorId) -> Result<Option<Dossier>, ChainError> {
+		self.ask("IndicatorsApi_dossier", id).await
+	}
+
+	/// Has the node try a transaction in its best block, without effect. The beginning of its answer suffices:
+	/// [`crate::core::extrinsic::dispatch_error`].
+	pub async fn try_out(&self, transaction: &[u8]) -> Result<Vec<u8>, ChainError> {
+		self.call("BlockBuilder_apply_extrinsic", transaction).await
 	}
 
 	/// The next nonce of an account, counting transactions in the node's pool.

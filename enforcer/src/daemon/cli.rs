@@ -1,6 +1,7 @@
 //! The command line.
 
 use super::{
+	actions::{self, ActionError, Recipient},
 	config::{Config, ConfigError},
 	firewall::{Exempt, Firewall, FirewallError},
 	key, now_ms,
@@ -9,7 +10,9 @@ use super::{
 	status::{self, StatusError},
 	tail::directory_of,
 };
+use crate::core::hex::{self, HexError};
 use clap::{Parser, Subcommand, ValueEnum};
+use ringfence_primitives::Digest;
 use std::{
 	ffi::CString,
 	io::{self, IsTerminal, Write},
@@ -67,6 +70,109 @@ enum Command {
 		#[command(flatten)]
 		config: ConfigFile,
 	},
+	/// An ISP: what subscribers sent that is left to a person, and what to do about it.
+	Inbox {
+		#[command(subcommand)]
+		command: InboxCommand,
+	},
+	/// Print the public key that envelopes to this account's key file are sealed to.
+	EnvelopeKey {
+		#[command(flatten)]
+		config: ConfigFile,
+		/// Name it, or another KEY of the member's, on the chain; needs the owner's key.
+		#[arg(long, value_name = "KEY", num_args = 0..=1, value_parser = digest)]
+		set: Option<Option<Digest>>,
+	},
+	/// An ISP: the key that its subscribers read its announcements with.
+	TierKey {
+		#[command(subcommand)]
+		command: TierKeyCommand,
+	},
+	/// A household: which networks may come in.
+	Whitelist {
+		#[command(subcommand)]
+		command: WhitelistCommand,
+	},
+}
+
+#[derive(Subcommand)]
+enum InboxCommand {
+	/// List the letters.
+	List {
+		#[command(flatten)]
+		config: ConfigFile,
+	},
+	/// Do nothing about a letter, and tell the household so.
+	Dismiss {
+		#[command(flatten)]
+		letter: LetterName,
+	},
+	/// Do what a letter asks for, for the own subscribers only.
+	Act {
+		#[command(flatten)]
+		letter: LetterName,
+	},
+	/// Report, or dispute, what a letter is about, as the ISP's own word.
+	Promote {
+		#[command(flatten)]
+		letter: LetterName,
+	},
+}
+
+#[derive(clap::Args)]
+struct LetterName {
+	#[command(flatten)]
+	config: ConfigFile,
+	/// The letter, as `inbox list` names it.
+	#[arg(value_name = "HASH", value_parser = digest)]
+	hash: Digest,
+}
+
+#[derive(Subcommand)]
+enum TierKeyCommand {
+	/// Make a new key and send it to these subscribers: whoever is left out reads nothing more.
+	New {
+		#[command(flatten)]
+		config: ConfigFile,
+		/// Its number, where earlier keys were lost with the state directory. The default is one more than the last.
+		#[arg(long)]
+		number: Option<u32>,
+		/// 0xMEMBER, or 0xMEMBER:0xKEY to trust nobody for its envelope key.
+		#[arg(value_name = "SUBSCRIBER")]
+		recipients: Vec<Recipient>,
+	},
+	/// Send the newest key to these subscribers.
+	Send {
+		#[command(flatten)]
+		config: ConfigFile,
+		/// 0xMEMBER, or 0xMEMBER:0xKEY to trust nobody for its envelope key.
+		#[arg(value_name = "SUBSCRIBER", required = true)]
+		recipients: Vec<Recipient>,
+	},
+}
+
+#[derive(Subcommand)]
+enum WhitelistCommand {
+	/// Tell the own gateway; needs the owner's key.
+	Set {
+		#[command(flatten)]
+		config: ConfigFile,
+		/// One network a line, 48 at most; what follows a # is left out.
+		#[arg(value_name = "FILE")]
+		file: PathBuf,
+		/// The gateway's envelope key. The default is the one that the chain names.
+		#[arg(long, value_name = "KEY", value_parser = digest)]
+		gateway_key: Option<Digest>,
+	},
+	/// Show the list that this gateway has received.
+	Show {
+		#[command(flatten)]
+		config: ConfigFile,
+	},
+}
+
+fn digest(text: &str) -> Result<Digest, HexError> {
+	hex::digest(text)
 }
 
 #[derive(clap::Args)]
@@ -99,6 +205,8 @@ enum CliError {
 	Status(#[from] StatusError),
 	#[error("firewall: {0}")]
 	Firewall(#[from] FirewallError),
+	#[error(transparent)]
+	Action(#[from] ActionError),
 }
 
 /// Does what the command line says.
@@ -108,6 +216,26 @@ pub fn main() -> ExitCode {
 		Command::Check { config } => check(&config),
 		Command::Status { config, json } => show_status(&config, json),
 		Command::Flush { config } => flush(&config),
+		Command::Inbox { command } => match command {
+			InboxCommand::List { config } => act(&config, actions::inbox_list),
+			InboxCommand::Dismiss { letter } => letter.act(actions::inbox_dismiss),
+			InboxCommand::Act { letter } => letter.act(actions::inbox_act),
+			InboxCommand::Promote { letter } => letter.act(actions::inbox_promote),
+		},
+		Command::EnvelopeKey { config, set: None } => act(&config, actions::envelope_key),
+		Command::EnvelopeKey { config, set: Some(key) } => act(&config, |c| actions::set_envelope_key(c, key)),
+		Command::TierKey { command } => match command {
+			TierKeyCommand::New { config, number, recipients } => {
+				act(&config, |c| actions::tier_key_new(c, number, &recipients))
+			}
+			TierKeyCommand::Send { config, recipients } => act(&config, |c| actions::tier_key_send(c, &recipients)),
+		},
+		Command::Whitelist { command } => match command {
+			WhitelistCommand::Set { config, file, gateway_key } => {
+				act(&config, |c| actions::whitelist_set(c, &file, gateway_key))
+			}
+			WhitelistCommand::Show { config } => act(&config, actions::whitelist_show),
+		},
 	};
 	result.unwrap_or_else(|error| {
 		// Nobody is left to tell where standard error is gone.
@@ -119,6 +247,18 @@ pub fn main() -> ExitCode {
 impl ConfigFile {
 	fn load(&self) -> Result<Config, CliError> {
 		Config::load(&self.config).map_err(|source| CliError::Config { path: self.config.clone(), source })
+	}
+}
+
+/// Does one thing and prints what came of it.
+fn act(file: &ConfigFile, action: impl FnOnce(&Config) -> Result<String, ActionError>) -> Result<ExitCode, CliError> {
+	say(action(&file.load()?)?);
+	Ok(ExitCode::SUCCESS)
+}
+
+impl LetterName {
+	fn act(self, action: fn(&Config, &Digest) -> Result<String, ActionError>) -> Result<ExitCode, CliError> {
+		act(&self.config, |config| action(config, &self.hash))
 	}
 }
 

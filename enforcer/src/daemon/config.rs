@@ -3,9 +3,10 @@
 //! Keys that nobody knows are refused, so a slip of the pen cannot turn a protection off. What comes out of
 //! [`Config::parse`] is checked: every number is in its range and every part that another one needs is there.
 
-use crate::core::{eve::Judge, hex, report::Settings, vet::VettingPolicy};
+use super::household::Provider;
+use crate::core::{eve::Judge, hex, inbox::InboxPolicy, report::Settings, vet::VettingPolicy};
 use ringfence_primitives::{
-	Action, Confidence, Digest, Direction, Lifetime, Millis, Network, PacketRate, Severity, Tlp,
+	AccountBytes, Action, Confidence, Digest, Direction, Lifetime, Millis, Network, PacketRate, Severity, Tlp,
 };
 use serde::Deserialize;
 use std::{
@@ -48,6 +49,10 @@ pub struct Config {
 	pub genesis: Option<Digest>,
 	/// The secret of the account that reports and votes.
 	pub key_file: Option<PathBuf>,
+	/// The member that it acts for; none: the account itself is the member.
+	pub member: Option<AccountBytes>,
+	/// The provider that findings are sealed for. None: they are reported openly.
+	pub subscriber: Option<Provider>,
 	/// Whether the firewall is programmed. If not, netlink is not touched at all.
 	pub enforce: bool,
 	/// Networks that must never be blocked, whatever the chain says.
@@ -58,8 +63,12 @@ pub struct Config {
 	pub eve: Option<Eve>,
 	/// How findings become reports.
 	pub reporting: Settings,
+	/// Whether reports are to be acted on before they are confirmed.
+	pub provisional: bool,
 	/// When to vote without a person.
 	pub vetting: Option<VettingPolicy>,
+	/// When to make subscribers' reports the own without a person.
+	pub inbox: Option<InboxPolicy>,
 }
 
 /// The sensor's log and how it is read.
@@ -77,6 +86,7 @@ struct RawConfig {
 	state_dir: PathBuf,
 	chain: RawChain,
 	account: Option<RawAccount>,
+	subscriber: Option<RawSubscriber>,
 	#[serde(default)]
 	firewall: RawFirewall,
 	#[serde(default)]
@@ -85,6 +95,7 @@ struct RawConfig {
 	#[serde(default)]
 	reporting: RawReporting,
 	vetting: Option<RawVetting>,
+	inbox: Option<RawInbox>,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +109,14 @@ struct RawChain {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct RawAccount {
 	key_file: PathBuf,
+	member: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawSubscriber {
+	provider: String,
+	provider_key: String,
 }
 
 #[derive(Deserialize)]
@@ -145,6 +164,7 @@ struct RawReporting {
 	tlp: Tlp,
 	action: RawAction,
 	direction: Direction,
+	provisional: bool,
 }
 
 impl Default for RawReporting {
@@ -158,6 +178,7 @@ impl Default for RawReporting {
 			tlp: Tlp::Green,
 			action: RawAction::Drop,
 			direction: Direction::Both,
+			provisional: false,
 		}
 	}
 }
@@ -192,6 +213,29 @@ impl Default for RawVetting {
 	}
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct RawInbox {
+	promote_min_confidence: u8,
+	promote_min_severity: Severity,
+	per_minute: u32,
+	per_household: u32,
+	#[serde(with = "humantime_serde")]
+	answer_every: Duration,
+}
+
+impl Default for RawInbox {
+	fn default() -> Self {
+		Self {
+			promote_min_confidence: 70,
+			promote_min_severity: Severity::Medium,
+			per_minute: 600,
+			per_household: 30,
+			answer_every: Duration::from_secs(60),
+		}
+	}
+}
+
 impl Config {
 	/// Reads and checks the file.
 	pub fn load(path: &Path) -> Result<Self, ConfigError> {
@@ -214,12 +258,33 @@ impl Config {
 			if raw.vetting.is_some() {
 				return Err(invalid("vetting", "votes are signed: needs [account]"));
 			}
+			if raw.subscriber.is_some() {
+				return Err(invalid("subscriber", "envelopes are signed: needs [account]"));
+			}
+			if raw.inbox.is_some() {
+				return Err(invalid("inbox", "envelopes are opened with the account's secret: needs [account]"));
+			}
+		}
+		let member = raw.account.as_ref().and_then(|account| account.member.as_deref());
+		let member = member.map(hex::digest).transpose().map_err(|e| invalid("account.member", e))?;
+		let subscriber = raw.subscriber.map(|subscriber| subscriber.checked(member)).transpose()?;
+		if subscriber.is_some() {
+			if raw.vetting.is_some() || raw.inbox.is_some() {
+				return Err(invalid("subscriber", "who has a provider is none: not beside [vetting] or [inbox]"));
+			}
+			if raw.reporting.provisional {
+				return Err(invalid("reporting.provisional", "only an ISP's reports are: not beside [subscriber]"));
+			}
 		}
 		let exempt = raw.policy.protected.iter().chain(&raw.policy.allow).copied().collect();
 		Ok(Self {
 			eve: raw.eve.map(|eve| eve.checked(exempt)).transpose()?,
+			provisional: raw.reporting.provisional,
 			reporting: raw.reporting.checked()?,
 			vetting: raw.vetting.map(RawVetting::checked).transpose()?,
+			inbox: raw.inbox.map(RawInbox::checked).transpose()?,
+			member,
+			subscriber,
 			state_dir: raw.state_dir,
 			endpoints: raw.chain.endpoints,
 			genesis,
@@ -261,6 +326,20 @@ impl RawEve {
 
 fn confidence(key: &'static str, percent: u8) -> Result<Confidence, ConfigError> {
 	Confidence::new(percent).ok_or_else(|| invalid(key, "0 to 100"))
+}
+
+impl RawSubscriber {
+	fn checked(self, member: Option<AccountBytes>) -> Result<Provider, ConfigError> {
+		let account = hex::digest(&self.provider).map_err(|e| invalid("subscriber.provider", e))?;
+		if member == Some(account) {
+			return Err(invalid("subscriber.provider", "nobody is its own provider"));
+		}
+		let key = hex::digest(&self.provider_key).map_err(|e| invalid("subscriber.provider-key", e))?;
+		if key == [0; 32] {
+			return Err(invalid("subscriber.provider-key", "zeros are no key"));
+		}
+		Ok(Provider { account, key })
+	}
 }
 
 impl RawReporting {
@@ -307,6 +386,27 @@ impl RawVetting {
 			widest_v4: self.widest_v4,
 			widest_v6: self.widest_v6,
 			reject_overlap: self.reject_overlap,
+		})
+	}
+}
+
+impl RawInbox {
+	fn checked(self) -> Result<InboxPolicy, ConfigError> {
+		if !(1..=10_000).contains(&self.per_minute) {
+			return Err(invalid("inbox.per-minute", "1 to 10000"));
+		}
+		if !(1..=self.per_minute).contains(&self.per_household) {
+			return Err(invalid("inbox.per-household", "1 to inbox.per-minute"));
+		}
+		if !(Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&self.answer_every) {
+			return Err(invalid("inbox.answer-every", "1s to 1h"));
+		}
+		Ok(InboxPolicy {
+			promote_min_confidence: confidence("inbox.promote-min-confidence", self.promote_min_confidence)?,
+			promote_min_severity: self.promote_min_severity,
+			per_minute: self.per_minute,
+			per_household: self.per_household,
+			answer_every: Millis::try_from(self.answer_every.as_millis()).unwrap_or(Millis::MAX),
 		})
 	}
 }

@@ -8,16 +8,17 @@ use super::{
 	now_ms,
 	state::{Journal, StateError},
 	status::Board,
+	tier::Tier,
 };
 use crate::core::{
 	blake2_256,
 	frame::{Cursor, Frame, FrameError},
 	hex,
-	policy::Policy,
+	policy::{Decided, Policy},
 	ruleset::Command,
 };
 use codec::Encode;
-use ringfence_primitives::{Change, ChangeKind, Network};
+use ringfence_primitives::{envelope::TierChange, Change, ChangeKind, Millis, Network};
 use std::{collections::BTreeSet, sync::Arc};
 use tracing::{error, info, warn};
 
@@ -48,7 +49,18 @@ pub struct Enforcement {
 	firewall: Option<Firewall>,
 	policy: Policy,
 	exempt: Exempt,
+	/// Whose word for its own subscribers counts here.
+	tier: Option<Tier>,
 	board: Arc<Board>,
+}
+
+/// What follows from one entry of the log.
+struct Entry {
+	seq: u64,
+	/// What it is about: the name of the indicator, or the network.
+	id: String,
+	verb: &'static str,
+	decided: Decided,
 }
 
 impl Enforcement {
@@ -57,6 +69,7 @@ impl Enforcement {
 	pub fn open(
 		protected: &[Network],
 		allowed: &[Network],
+		tier: Option<Tier>,
 		journal: &mut Journal,
 		board: Arc<Board>,
 	) -> Result<Self, EnforceError> {
@@ -68,7 +81,7 @@ impl Enforcement {
 		}
 		// The mark is on disk before any table bears it.
 		save(journal.save());
-		let mut enforcement = Self { firewall: None, policy: Policy::default(), exempt, board };
+		let mut enforcement = Self { firewall: None, policy: Policy::default(), exempt, tier, board };
 		let opened = enforcement.open_table(journal)?;
 		info!(at = now_ms(), table = ?opened, seq = journal.state.seq, "firewall");
 		Ok(enforcement)
@@ -81,7 +94,10 @@ impl Enforcement {
 		self.policy = Policy::new(self.exempt.protected.iter().copied(), self.exempt.allowed.iter().copied());
 		match opened {
 			Opened::Adopted => self.policy.learn(firewall.protected_by_chain()?),
-			Opened::Rebuilt => journal.state.set_cursor(Cursor::START),
+			Opened::Rebuilt => {
+				journal.state.set_cursor(Cursor::START);
+				self.tier.iter_mut().for_each(Tier::forget);
+			}
 		}
 		self.firewall = Some(firewall);
 		let seq = journal.state.seq;
@@ -105,8 +121,8 @@ impl Enforcement {
 		let news = frame.news(&journal.state.cursor())?;
 		let Some(last) = news.last() else { return Ok(Flow::On) };
 		let now = now_ms();
-		let decided: Vec<_> = news.iter().map(|change| (change, self.policy.decide(change, now))).collect();
-		let commands: Vec<Command> = decided.iter().flat_map(|(_, decided)| decided.commands.iter().copied()).collect();
+		let entries: Vec<Entry> = news.iter().filter_map(|change| self.consider(change, now)).collect();
+		let commands: Vec<Command> = entries.iter().flat_map(|entry| entry.decided.commands.iter().copied()).collect();
 		let Some(firewall) = &mut self.firewall else { return self.rebuild(journal) };
 		let mut failed = BTreeSet::new();
 		if let Err(cause) = firewall.apply(&commands) {
@@ -115,24 +131,17 @@ impl Enforcement {
 			}
 			// One change that the kernel will not have must not keep the others out.
 			warn!(at = now_ms(), %cause, "applying changes one by one");
-			for (change, decided) in &decided {
+			for Entry { seq, id, decided, .. } in &entries {
 				if let Err(cause) = firewall.apply(&decided.commands) {
-					error!(at = now_ms(), seq = change.seq, id = name(change), %cause, "not enforced");
-					failed.insert(change.seq);
+					error!(at = now_ms(), seq, id, %cause, "not enforced");
+					failed.insert(*seq);
 				}
 			}
 		}
-		let at = now_ms();
 		let mut enforced = 0;
-		for (change, decided) in decided.iter().filter(|(change, _)| !failed.contains(&change.seq)) {
-			let (seq, id, change, block) = (change.seq, name(change), verb(change), frame.block.number);
-			match decided.refused {
-				None => {
-					enforced += 1;
-					info!(at, seq, id, change, block, "enforced");
-				}
-				Some(cause) => info!(at, seq, id, change, block, %cause, "passed over"),
-			}
+		for entry in entries.iter().filter(|entry| !failed.contains(&entry.seq)) {
+			enforced += u64::from(entry.decided.refused.is_none());
+			entry.tell(frame.block.number);
 		}
 		let failed = failed.len() as u64;
 		let cursor = Cursor::after(last);
@@ -156,13 +165,59 @@ impl Enforcement {
 		}
 		let counters = firewall.counters()?;
 		self.board.update(|status| status.firewall = Some(counters));
+		self.catch_up();
 		Ok(Flow::On)
+	}
+
+	/// Does what the provider's earlier entries say whose key has come since.
+	fn catch_up(&mut self) {
+		let Some(tier) = &mut self.tier else { return };
+		for (seq, told) in tier.late() {
+			let entry = Entry::of_tier(seq, &told, &self.policy, now_ms());
+			let Some(firewall) = &mut self.firewall else { return };
+			match firewall.apply(&entry.decided.commands) {
+				Ok(()) => {
+					entry.tell(0);
+					self.board.update(|status| status.counts.enforced += u64::from(entry.decided.refused.is_none()));
+				}
+				Err(cause) => error!(at = now_ms(), seq, id = entry.id, %cause, "not enforced"),
+			}
+		}
+	}
+
+	/// None for what a provider tells subscribers of whom this is none, or cannot be opened yet.
+	fn consider(&mut self, change: &Change, now: Millis) -> Option<Entry> {
+		if let ChangeKind::Tier1(provider, sealed) = &change.kind {
+			let told = self.tier.as_mut()?.open(change.seq, provider, sealed)?;
+			return Some(Entry::of_tier(change.seq, &told, &self.policy, now));
+		}
+		let decided = self.policy.decide(change, now);
+		Some(Entry { seq: change.seq, id: name(change), verb: verb(change), decided })
 	}
 
 	fn rebuild(&mut self, journal: &mut Journal) -> Result<Flow, EnforceError> {
 		warn!(at = now_ms(), "the firewall's table is gone or changed: building it anew");
 		self.restart(journal, Cursor::START)?;
 		Ok(Flow::Again)
+	}
+}
+
+impl Entry {
+	fn of_tier(seq: u64, told: &TierChange, policy: &Policy, now: Millis) -> Self {
+		let (id, verb) = match told {
+			TierChange::Block(decision) => (decision.indicator.id(), "activated for the tier"),
+			TierChange::Unblock(indicator) => (indicator.id(), "revoked for the tier"),
+		};
+		Self { seq, id: hex::encode(&id), verb, decided: policy.decide_tier1(told, now) }
+	}
+
+	/// Puts what became of it into the log. `block` is the one that it was read in; 0 if that is long ago.
+	fn tell(&self, block: u32) {
+		let Self { seq, id, verb: change, decided } = self;
+		match decided.refused {
+			None => info!(at = now_ms(), seq, id, change, block, "enforced"),
+			Some(cause) => info!(at = now_ms(), seq, id, change, block, %cause, "passed over"),
+		}
 	}
 }
 
@@ -181,6 +236,7 @@ fn verb(change: &Change) -> &'static str {
 		ChangeKind::Expired(_) => "expired",
 		ChangeKind::Protected(_) => "protected",
 		ChangeKind::Unprotected(_) => "unprotected",
+		ChangeKind::Tier1(..) => "sealed",
 	}
 }
 
@@ -190,5 +246,6 @@ fn name(change: &Change) -> String {
 		ChangeKind::Activated(decision) | ChangeKind::Extended(decision) => hex::encode(&decision.indicator.id()),
 		ChangeKind::Revoked(indicator) | ChangeKind::Expired(indicator) => hex::encode(&indicator.id()),
 		ChangeKind::Protected(network) | ChangeKind::Unprotected(network) => network.to_string(),
+		ChangeKind::Tier1(provider, _) => hex::encode(provider),
 	}
 }

@@ -1,5 +1,6 @@
 //! Reads the account's secret from a file that nobody else can read.
 
+use crate::core::{blake2_256, envelope::Keypair};
 use sp_core::{sr25519, Pair};
 use std::{
 	fs::OpenOptions,
@@ -48,10 +49,34 @@ pub enum KeyError {
 	Content(PathBuf),
 }
 
+/// Everything that one secret gives.
+#[derive(Clone)]
+pub struct Keys {
+	/// Signs transactions.
+	pub account: sr25519::Pair,
+	/// Opens envelopes.
+	pub envelope: Keypair,
+}
+
+impl Keys {
+	/// The keys of a secret phrase, 0x seed or derivation path (`//Alice`); None for any other text.
+	pub fn of(secret: &str) -> Option<Self> {
+		let (account, seed) = sr25519::Pair::from_string_with_seed(secret, None).ok()?;
+		// A soft derivation (`/0`) leaves no seed: the half of the secret key that is no random nonce takes its place.
+		let seed = seed.unwrap_or_else(|| blake2_256(account.to_raw_vec().get(..32).unwrap_or_default()));
+		Some(Self { account, envelope: Keypair::from_seed(seed) })
+	}
+}
+
 /// The key pair of the secret phrase, 0x seed or derivation path (`//Alice`) in the file.
+pub fn load(path: &Path) -> Result<sr25519::Pair, KeyError> {
+	load_all(path).map(|keys| keys.account)
+}
+
+/// All keys of the secret in the file.
 ///
 /// The mode and owner are those of the file that was opened, wherever a link may point a moment later.
-pub fn load(path: &Path) -> Result<sr25519::Pair, KeyError> {
+pub fn load_all(path: &Path) -> Result<Keys, KeyError> {
 	let io_error = |source| KeyError::Io { path: path.into(), source };
 	// Without O_NONBLOCK, opening a named pipe would wait for a writer.
 	let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(io_error)?;
@@ -75,5 +100,5 @@ pub fn load(path: &Path) -> Result<sr25519::Pair, KeyError> {
 	if secret.is_empty() || secret.contains('\n') {
 		return Err(refused());
 	}
-	sr25519::Pair::from_string(secret, None).map_err(|_| refused())
+	Keys::of(secret).ok_or_else(refused)
 }

@@ -1,20 +1,28 @@
 //! What moves bytes: the chain's RPC, the kernel's firewall, the sensor's log, the disk and the command line.
 
+pub mod actions;
 pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod enforce;
 pub mod firewall;
+pub mod household;
+pub mod inbox;
 pub mod key;
+pub mod keyring;
 pub mod run;
 pub mod sense;
 pub mod state;
 pub mod status;
 pub mod submit;
 pub mod tail;
+pub mod tier;
+pub mod tray;
 pub mod vote;
 
-use ringfence_primitives::Millis;
+use codec::DecodeAll;
+use rand_core::{OsRng, TryRngCore, UnwrapErr};
+use ringfence_primitives::{envelope::Letter, AccountBytes, Millis};
 use std::{
 	hash::{BuildHasher, RandomState},
 	time::{SystemTime, UNIX_EPOCH},
@@ -29,6 +37,17 @@ pub fn now_ms() -> Millis {
 /// A number that nobody guesses by chance. Not for secrets: the standard library seeds its hash maps with it.
 fn random() -> u64 {
 	RandomState::new().hash_one(())
+}
+
+/// Random numbers for secrets, from the operating system. Linux hands them out without fail once it has started up.
+fn secrets() -> UnwrapErr<OsRng> {
+	OsRng.unwrap_err()
+}
+
+/// The letter to `member` that the node wrote as `text`; None if it is none.
+fn letter(text: &str, member: &AccountBytes) -> Option<Letter> {
+	let bytes = crate::core::hex::decode(text).ok()?;
+	Letter::decode_all(&mut &bytes[..]).ok().filter(|letter| letter.to == *member)
 }
 
 /// The beginning of a text that an outsider wrote, for a log line.

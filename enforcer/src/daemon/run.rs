@@ -4,12 +4,19 @@ use super::{
 	chain::{Backoff, ChainError, Connection, RuntimeVersion},
 	config::{Config, Eve},
 	enforce::{EnforceError, Enforcement, Flow},
-	excerpt, key, now_ms, random,
-	sense::Sensor,
+	excerpt,
+	household::{Household, Sealer},
+	inbox::{Inbox, Rules},
+	key::{self, Keys},
+	keyring::Keyring,
+	now_ms, random,
+	sense::{Outlet, Sensor},
 	state::{Journal, StateError},
 	status::{self, Board, Finalized, Status},
 	submit::{self, Link, Submitter},
 	tail::{Tail, TailError},
+	tier::Tier,
+	tray::{Tray, TrayError},
 	vote::Voter,
 };
 use crate::core::{
@@ -19,7 +26,13 @@ use crate::core::{
 use jsonrpsee::core::client::SubscriptionCloseReason;
 use ringfence_primitives::{Digest, Millis};
 use sp_core::Pair;
-use std::{future::pending, io, sync::Arc, time::Duration};
+use std::{
+	future::pending,
+	io,
+	path::Path,
+	sync::{Arc, OnceLock},
+	time::Duration,
+};
 use tokio::{
 	runtime,
 	signal::unix::{signal, SignalKind},
@@ -51,6 +64,9 @@ pub enum RunError {
 	/// The firewall.
 	#[error("firewall: {0}")]
 	Enforce(#[from] EnforceError),
+	/// What is left to a person.
+	#[error("state-dir: {0}")]
+	Tray(#[from] TrayError),
 	/// The sensor's log.
 	#[error("eve.path: {0}")]
 	Tail(#[from] TailError),
@@ -102,20 +118,29 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 			return Err(RunError::OtherChain);
 		}
 	}
-	let pair = config.key_file.as_deref().map(key::load).transpose()?;
-	let member = config.eve.is_some() || config.vetting.is_some();
+	let keys = config.key_file.as_deref().map(key::load_all).transpose()?;
+	let speaks =
+		config.eve.is_some() || config.vetting.is_some() || config.inbox.is_some() || config.subscriber.is_some();
+	// Whoever has no key has no member either: the configuration gives it nothing to say.
+	let member = config.member.or_else(|| keys.as_ref().map(|keys| keys.account.public().0)).unwrap_or_default();
+	let genesis = config.genesis.or(journal.state.genesis);
 	let board = Board::new(Status {
 		version: env!("CARGO_PKG_VERSION").into(),
 		pid: std::process::id(),
 		started_at: now_ms(),
 		enforcing: config.enforce,
-		account: pair.as_ref().map(submit::address),
+		account: keys.as_ref().map(|keys| submit::address(&keys.account)),
 		seq: journal.state.seq,
 		look_every: LOOK.as_millis() as Millis,
 		..Status::default()
 	});
+	// An ISP's own gatekeeper enforces for its tier as well.
+	let provider = config.subscriber.map(|provider| provider.account).or(config.inbox.map(|_| member));
 	let enforcement = match config.enforce {
-		true => Some(Enforcement::open(&config.protected, &config.allow, &mut journal, board.clone())?),
+		true => {
+			let tier = provider.map(|provider| Tier::new(provider, keyring(&config.state_dir)));
+			Some(Enforcement::open(&config.protected, &config.allow, tier, &mut journal, board.clone())?)
+		}
 		false => None,
 	};
 
@@ -124,29 +149,54 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 	let status_file = status::path(&config.state_dir);
 	tasks.spawn(status::keep_written(board.clone(), status_file.clone()));
 	let (links, link) = watch::channel(None);
-	let mut voter = None;
-	if let Some(pair) = pair.filter(|_| member) {
-		let isp = pair.public().0;
-		let (submitter, task) = Submitter::new(pair, link, board.clone());
+	let chain = Arc::new(OnceLock::new());
+	if let Some(genesis) = genesis {
+		// The cell is new.
+		let _ = chain.set(genesis);
+	}
+	let (mut voter, mut inbox, mut household) = (None, None, None);
+	if let Some(Keys { account, envelope }) = keys.filter(|_| speaks) {
+		let (submitter, task) = Submitter::new(account, link, board.clone());
 		tasks.spawn(task);
 		voter = config.vetting.map(|policy| {
 			let (protected, allowed) = (config.protected.clone(), config.allow.clone());
-			Voter::new(isp, policy, protected, allowed, submitter.clone(), board.clone())
+			Voter::new(member, policy, protected, allowed, submitter.clone(), board.clone())
 		});
+		if let Some(policy) = config.inbox {
+			let rules = Rules {
+				policy,
+				settings: config.reporting.clone(),
+				provisional: config.provisional,
+				protected: config.protected.clone(),
+				allowed: config.allow.clone(),
+			};
+			let tray = Tray::open(&config.state_dir)?;
+			inbox = Some(Inbox::new(member, envelope.clone(), rules, tray, submitter.clone(), board.clone()));
+		}
+		let mut outlet = Outlet::Open { provisional: config.provisional };
+		if let Some(provider) = config.subscriber {
+			let sealer = Sealer::new(member, provider, chain.clone());
+			outlet = Outlet::Sealed(Box::new(sealer.clone()));
+			let (keyring, directory) = (keyring(&config.state_dir), config.state_dir.clone());
+			household = Some(Household::new(sealer, envelope, keyring, directory, submitter.clone(), board.clone()));
+		}
 		if let Some(Eve { path, judge }) = config.eve {
 			let tail = Tail::open(&path)?;
-			let sensor = Sensor::new(judge, Reporter::new(config.reporting), submitter, board.clone());
+			let sensor = Sensor::new(judge, Reporter::new(config.reporting), outlet, submitter, board.clone());
 			tasks.spawn_blocking(move || sensor.follow(&path, tail));
 		}
 	}
 
 	let mut sessions = Sessions {
 		endpoints: config.endpoints,
-		genesis: config.genesis.or(journal.state.genesis),
+		genesis,
+		chain,
 		journal,
 		enforcement,
 		voter,
-		links: member.then_some(links),
+		inbox,
+		household,
+		links: speaks.then_some(links),
 		board: board.clone(),
 	};
 	let result = tokio::select! {
@@ -161,6 +211,14 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 	status::write(&board.snapshot(), &status_file);
 	sessions.journal.save()?;
 	result
+}
+
+/// The keys of the tier. Without them nothing but the tier's own entries stays closed.
+fn keyring(directory: &Path) -> Keyring {
+	Keyring::open(directory).unwrap_or_else(|cause| {
+		error!(at = now_ms(), %cause, "no tier keys");
+		Keyring::empty(directory)
+	})
 }
 
 struct Stop {
@@ -186,9 +244,13 @@ struct Sessions {
 	endpoints: Vec<String>,
 	/// The only chain that is accepted, once it is known.
 	genesis: Option<Digest>,
+	/// The same for those who seal.
+	chain: Arc<OnceLock<Digest>>,
 	journal: Journal,
 	enforcement: Option<Enforcement>,
 	voter: Option<Voter>,
+	inbox: Option<Inbox>,
+	household: Option<Household>,
 	links: Option<watch::Sender<Option<Link>>>,
 	board: Arc<Board>,
 }
@@ -219,8 +281,10 @@ impl Sessions {
 	}
 
 	async fn session(&mut self, connection: Connection) -> SessionError {
-		let Self { genesis, journal, enforcement, voter, links, board, .. } = self;
+		let Self { genesis, chain, journal, enforcement, voter, inbox, household, links, board, .. } = self;
 		*genesis = Some(connection.genesis);
+		// After the first session it is set, to the same.
+		chain.get_or_init(|| connection.genesis);
 		journal.state.genesis = *genesis;
 		board.update(|status| {
 			status.endpoint = Some(connection.endpoint.clone());
@@ -240,10 +304,18 @@ impl Sessions {
 				None => pending().await,
 			}
 		};
+		let correspond = async {
+			match (inbox, household) {
+				(Some(inbox), _) => inbox.follow(&connection).await,
+				(None, Some(household)) => household.follow(&connection).await,
+				(None, None) => pending().await,
+			}
+		};
 		// The last branch always matches, so there is always one left.
 		tokio::select! {
 			Err(error) = enforce => error,
 			error = vote => error.into(),
+			error = correspond => error.into(),
 			Err(error) = look(&connection, links.as_ref(), board) => error,
 			error = connection.broken() => error.into(),
 		}

@@ -1,7 +1,10 @@
-//! The sensor: lines of an EVE file in, reports out.
+//! The sensor: lines of an EVE file in, reports out. A household's reports go to its provider, sealed; everybody else's to
+//! all ISPs, openly.
 
 use super::{
-	excerpt, now_ms,
+	excerpt,
+	household::Sealer,
+	now_ms,
 	status::Board,
 	submit::{Call, Job, Submitter},
 	tail::{LineError, Tail, TailError},
@@ -9,8 +12,9 @@ use super::{
 use crate::core::{
 	eve::{self, Judge},
 	hex,
-	report::{Bucket, Reporter},
+	report::{Bucket, Report, Reporter},
 };
+use ringfence_primitives::{envelope::Body, Indicator, Terms};
 use std::{path::Path, sync::Arc, time::Duration};
 use tracing::{debug, error, info, warn};
 
@@ -19,10 +23,44 @@ const COMPLAINTS: u32 = 60;
 /// Pause before the file is opened again after it could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Where reports go.
+pub enum Outlet {
+	/// To the ISPs, openly.
+	Open {
+		/// Whether they are to be acted on before they are confirmed.
+		provisional: bool,
+	},
+	/// To the household's provider, sealed.
+	Sealed(Box<Sealer>),
+}
+
+impl Outlet {
+	/// The call that makes `report`; why there is none.
+	fn call(&self, report: Report) -> Result<Call, String> {
+		let Report { id, indicator, terms } = report;
+		match self {
+			Self::Open { provisional } => Ok(open_call(*provisional, indicator, terms)),
+			Self::Sealed(sealer) => sealer.seal(id, Body::Report(indicator, terms)).map_err(|cause| cause.to_string()),
+		}
+	}
+}
+
+/// The call that reports openly. What the chain calls wide waits for its votes in any case.
+pub(super) fn open_call(provisional: bool, indicator: Indicator, terms: Terms) -> Call {
+	let provisional = provisional && !indicator.is_wide();
+	let report = Box::new((indicator, terms));
+	if provisional {
+		Call::Provisional(report)
+	} else {
+		Call::Report(report)
+	}
+}
+
 /// What becomes of each line.
 pub struct Sensor {
 	judge: Judge,
 	reporter: Reporter,
+	outlet: Outlet,
 	submitter: Submitter,
 	board: Arc<Board>,
 	complaints: Bucket,
@@ -30,8 +68,8 @@ pub struct Sensor {
 
 impl Sensor {
 	/// A sensor that hands its reports to `submitter`.
-	pub fn new(judge: Judge, reporter: Reporter, submitter: Submitter, board: Arc<Board>) -> Self {
-		Self { judge, reporter, submitter, board, complaints: Bucket::new(COMPLAINTS) }
+	pub fn new(judge: Judge, reporter: Reporter, outlet: Outlet, submitter: Submitter, board: Arc<Board>) -> Self {
+		Self { judge, reporter, outlet, submitter, board, complaints: Bucket::new(COMPLAINTS) }
 	}
 
 	/// Follows the file from where `tail` stands. Blocks its thread for ever.
@@ -84,11 +122,17 @@ impl Sensor {
 				return self.board.update(|status| status.counts.suppressed += 1);
 			}
 		};
-		let (id, indicator) = (hex::encode(&report.id), report.indicator.to_string());
-		info!(at = now, id, indicator, signature = alert.signature_id, "alert");
-		let call = Call::Report(Box::new((report.indicator, report.terms)));
-		self.submitter.submit(Job { id: report.id, call });
+		let id = report.id;
+		let indicator = report.indicator.to_string();
+		info!(at = now, id = hex::encode(&id), indicator, signature = alert.signature_id, "alert");
 		self.board.update(|status| status.counts.alerts += 1);
+		match self.outlet.call(report) {
+			Ok(call) => self.submitter.submit(Job { id, call }),
+			Err(cause) => {
+				warn!(at = now, id = hex::encode(&id), cause, "refused");
+				self.board.update(|status| status.counts.refused += 1);
+			}
+		}
 	}
 
 	fn skip(&mut self, line: &str, cause: &dyn std::fmt::Display) {
@@ -97,5 +141,33 @@ impl Sensor {
 		if self.complaints.take(now) {
 			warn!(at = now, line = excerpt(line), cause = excerpt(&cause.to_string()), "skipped");
 		}
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use ringfence_primitives::{Action, Confidence, Direction, Lifetime, Network, Note, Severity, ThreatClass, Tlp};
+
+	fn call(provisional: bool, network: &str) -> Call {
+		let terms = Terms {
+			threat: ThreatClass::Scan,
+			severity: Severity::High,
+			confidence: Confidence::MAX,
+			direction: Direction::Both,
+			action: Action::Drop,
+			tlp: Tlp::Green,
+			lifetime: Lifetime::MIN,
+			evidence: None,
+			note: Note::default(),
+		};
+		open_call(provisional, network.parse::<Network>().unwrap().into(), terms)
+	}
+
+	#[test]
+	fn only_narrow_reports_are_made_provisionally_and_only_on_request() {
+		assert_eq!(call(true, "203.0.113.9").name(), "report_provisionally");
+		assert_eq!(call(true, "203.0.112.0/23").name(), "report");
+		assert_eq!(call(false, "203.0.113.9").name(), "report");
 	}
 }

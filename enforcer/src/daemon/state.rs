@@ -1,8 +1,9 @@
 //! What the enforcer remembers across restarts: one small JSON file, beside a lock that keeps a second one out.
 //!
-//! The state directory holds `lock`, `state.json` ([`State`]) and `status.json` ([`super::status`]). Files are replaced
-//! whole: after a crash there is the old one or the new one. Losing the state is harmless: the table is built anew and
-//! the log replayed.
+//! The state directory holds `lock`, `state.json` ([`State`]), `status.json` ([`super::status`]) and, where tier 1 is in
+//! use, `tier-keys.json` ([`super::keyring`]), `whitelist.json` ([`super::household`]), and `inbox.jsonl`, `answers.jsonl`
+//! and `inbox.lock` ([`super::tray`]). Files are replaced whole: after a crash there is the old one or the new one. Losing
+//! the state is harmless: the table is built anew and the log replayed.
 
 use crate::core::{frame::Cursor, hex};
 use ringfence_primitives::Digest;
@@ -116,7 +117,7 @@ impl Journal {
 	///
 	/// A state file that makes no sense is renamed to `state.json.corrupt` and a fresh state takes its place.
 	pub fn open(directory: &Path) -> Result<Self, StateError> {
-		DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
+		make(directory)?;
 		let lock = lock(directory)?;
 		let path = directory.join(STATE);
 		let (state, corrupt) = match read(directory)? {
@@ -169,7 +170,17 @@ impl Journal {
 	}
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> StateError {
+/// Makes the directory, for its owner alone, where it is missing.
+pub fn make(directory: &Path) -> Result<(), StateError> {
+	DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))
+}
+
+/// The chain that the enforcer on `directory` belongs to, as far as it has seen one.
+pub fn genesis(directory: &Path) -> Result<Option<Digest>, StateError> {
+	Ok(read(directory)?.and_then(Result::ok).and_then(|state| state.genesis))
+}
+
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> StateError {
 	let path = path.to_owned();
 	move |source| StateError::Io { path, source }
 }

@@ -43,6 +43,16 @@ pub struct Counts {
 	pub votes: u64,
 	/// Proposals left to a person.
 	pub undecided: u64,
+	/// Letters opened.
+	pub letters: u64,
+	/// Letters that could not be opened.
+	pub unreadable: u64,
+	/// Subscribers' reports that were made the provider's own.
+	pub promoted: u64,
+	/// Letters left to a person.
+	pub left: u64,
+	/// Answers sent.
+	pub answered: u64,
 	/// Changes that the firewall took.
 	pub enforced: u64,
 	/// Changes that the owner's rules, or their own end, kept out.
@@ -75,7 +85,7 @@ pub struct Status {
 	pub started_at: Millis,
 	/// Whether it programs the firewall.
 	pub enforcing: bool,
-	/// The account that reports and votes.
+	/// The account that reports and votes: its own, or one that acts for a member.
 	pub account: Option<String>,
 	/// The node that it is connected to.
 	pub endpoint: Option<String>,
@@ -136,6 +146,11 @@ impl fmt::Display for Status {
 			counts.alerts, counts.suppressed, counts.ignored, counts.skipped
 		)?;
 		writeln!(f, "votes      {} cast, {} left to a person", counts.votes, counts.undecided)?;
+		writeln!(
+			f,
+			"letters    {} opened, {} unreadable, {} promoted, {} left to a person, {} answered",
+			counts.letters, counts.unreadable, counts.promoted, counts.left, counts.answered
+		)?;
 		writeln!(
 			f,
 			"calls      {} submitted, {} included, {} refused",

@@ -6,7 +6,8 @@
 //! that the pool or the chain lost is tried again with everything fetched anew, at most [`RETRIES`] times.
 //!
 //! "Included" says that a block has the transaction, not that the call succeeded: an indicator that somebody else
-//! reported a moment earlier, say, is included and refused by the pallet.
+//! reported a moment earlier, say, is included and refused by the pallet. A report that was not taken as a provisional
+//! one, because the member is not in good standing, say, is made once more as an ordinary one.
 
 use super::{
 	chain::{ChainError, Connection, Refusal, TransactionStatus},
@@ -18,7 +19,11 @@ use crate::core::{
 	hex,
 };
 use jsonrpsee::core::client::Subscription;
-use ringfence_primitives::{call, Digest, Indicator, IndicatorId, Terms, Vote};
+use ringfence_primitives::{
+	call,
+	envelope::{AnswerToken, Envelope, EnvelopeKey, Sealed},
+	AccountBytes, Ballot, Digest, Indicator, Terms, Vote,
+};
 use sp_core::{
 	crypto::{Ss58AddressFormat, Ss58Codec},
 	sr25519, Pair,
@@ -50,6 +55,10 @@ const PATIENCE_FUTURE: Duration = Duration::from_secs(6);
 pub enum Call {
 	/// Report the indicator.
 	Report(Box<(Indicator, Terms)>),
+	/// Report the indicator, and have it acted on before it is confirmed.
+	Provisional(Box<(Indicator, Terms)>),
+	/// Report several indicators under the same terms: [`call::MAX_BATCH`] at most.
+	ReportBatch(Box<(Terms, Vec<Indicator>)>),
 	/// Vote on the indicator under these terms.
 	Vote {
 		/// [`Terms::hash`].
@@ -57,8 +66,27 @@ pub enum Call {
 		/// What is said of it.
 		vote: Vote,
 	},
+	/// Vote on several indicators: [`call::MAX_BATCH`] at most.
+	VoteBatch(Vec<Ballot>),
 	/// Take the own report back.
 	Withdraw,
+	/// Say that the indicator should not be active.
+	Dispute,
+	/// Send an envelope to a member of the own tier.
+	Send {
+		/// Who can open it.
+		to: AccountBytes,
+		/// The envelope.
+		envelope: Envelope,
+	},
+	/// Answer letters, by their names: [`call::MAX_ANSWERS`] at most.
+	Answer(Vec<(Digest, AnswerToken)>),
+	/// Tell the own subscribers something that only they can read.
+	Announce(Sealed),
+	/// Name the key that envelopes to this member are sealed to.
+	SetEnvelopeKey(EnvelopeKey),
+	/// Set the owner's whitelist.
+	SetWhitelist(Envelope),
 }
 
 impl Call {
@@ -66,25 +94,44 @@ impl Call {
 	pub const fn name(&self) -> &'static str {
 		match self {
 			Self::Report(_) => "report",
+			Self::Provisional(_) => "report_provisionally",
+			Self::ReportBatch(_) => "report_batch",
 			Self::Vote { .. } => "vote",
+			Self::VoteBatch(_) => "vote_batch",
 			Self::Withdraw => "withdraw",
+			Self::Dispute => "dispute",
+			Self::Send { .. } => "send",
+			Self::Answer(_) => "answer",
+			Self::Announce(_) => "announce",
+			Self::SetEnvelopeKey(_) => "set_envelope_key",
+			Self::SetWhitelist(_) => "set_whitelist",
 		}
 	}
 
-	fn encode(&self, id: &IndicatorId) -> Vec<u8> {
+	fn encode(&self, id: &Digest) -> Vec<u8> {
 		match self {
 			Self::Report(report) => call::report(&report.0, &report.1),
+			Self::Provisional(report) => call::report_provisionally(&report.0, &report.1),
+			Self::ReportBatch(reports) => call::report_batch(&reports.0, &reports.1),
 			Self::Vote { terms, vote } => call::vote(id, terms, *vote),
+			Self::VoteBatch(ballots) => call::vote_batch(ballots),
 			Self::Withdraw => call::withdraw(id),
+			Self::Dispute => call::dispute(id),
+			Self::Send { to, envelope } => call::send(to, envelope),
+			Self::Answer(answers) => call::answer(answers),
+			Self::Announce(sealed) => call::announce(sealed),
+			Self::SetEnvelopeKey(key) => call::set_envelope_key(key),
+			Self::SetWhitelist(envelope) => call::set_whitelist(envelope),
 		}
 	}
 }
 
-/// One call about one indicator.
+/// One call, and what it is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Job {
-	/// The indicator.
-	pub id: IndicatorId,
+	/// The name of the indicator, also of one that goes in an envelope; of a batch, that of its first item; of anything
+	/// else, that of the envelope. By it the log's lines about one thing are found.
+	pub id: Digest,
 	/// What to say about it.
 	pub call: Call,
 }
@@ -186,7 +233,7 @@ async fn serve(
 				let (id, call) = (hex::encode(&attempt.job.id), attempt.job.call.name());
 				info!(at = now_ms(), id, call, "submitted");
 				board.update(|status| status.counts.submitted += 1);
-				tokio::spawn(watch_one(watched, attempt, queue.clone(), board.clone()));
+				tokio::spawn(watch_one(link.connection, watched, attempt, queue.clone(), board.clone()));
 			}
 			Err(error) => {
 				account.nonce = None;
@@ -224,6 +271,36 @@ impl Account {
 	}
 }
 
+/// Why a single call did not get through.
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+	/// The node, or the way to it.
+	#[error(transparent)]
+	Chain(#[from] ChainError),
+	/// The runtime refuses the call.
+	#[error("the chain refuses it: {0}")]
+	Refused(String),
+	/// No block took the transaction.
+	#[error("{0}")]
+	Lost(&'static str),
+}
+
+/// Makes one call and waits for the block that takes it; its hash. What the runtime would refuse is not submitted.
+pub async fn once(connection: &Connection, pair: &sr25519::Pair, job: &Job) -> Result<String, OnceError> {
+	let anchor = connection.anchor().await?;
+	let nonce = connection.next_nonce(&address(pair)).await?;
+	let transaction = extrinsic::sign(pair, &job.call.encode(&job.id), nonce, &anchor);
+	// A node that will not try it out is no reason not to try.
+	let answer = connection.try_out(&transaction).await.unwrap_or_default();
+	if let Some(cause) = extrinsic::dispatch_error(&answer) {
+		return Err(OnceError::Refused(cause));
+	}
+	match outcome(&mut connection.submit(&transaction).await?).await {
+		Outcome::Included(block) => Ok(block),
+		Outcome::Lost(cause) => Err(OnceError::Lost(cause)),
+	}
+}
+
 /// Whether trying again is pointless: the runtime does not let this account make this call.
 fn is_final(refusal: &Refusal) -> bool {
 	/// The node's code for transactions that are invalid.
@@ -246,12 +323,25 @@ enum Outcome {
 	Lost(&'static str),
 }
 
-async fn watch_one(mut watched: Watched, attempt: Attempt, queue: mpsc::WeakSender<Attempt>, board: Arc<Board>) {
+async fn watch_one(
+	connection: Arc<Connection>,
+	mut watched: Watched,
+	attempt: Attempt,
+	queue: mpsc::WeakSender<Attempt>,
+	board: Arc<Board>,
+) {
 	match outcome(&mut watched).await {
 		Outcome::Included(block) => {
 			let (id, call) = (hex::encode(&attempt.job.id), attempt.job.call.name());
 			info!(at = now_ms(), id, call, block, "included");
 			board.update(|status| status.counts.included += 1);
+			if let Call::Provisional(report) = attempt.job.call {
+				if let Ok(None) = connection.dossier(&attempt.job.id).await {
+					let job = Job { id: attempt.job.id, call: Call::Report(report) };
+					let cause = "not taken as a provisional one".to_owned();
+					later(&queue, &board, Attempt { job, made: 0, since: Instant::now() }, Duration::ZERO, cause);
+				}
+			}
 		}
 		Outcome::Lost(cause) => again(&queue, &board, attempt, cause.into()),
 	}
@@ -336,6 +426,23 @@ mod tests {
 		assert!(!refusal(1010, "Invalid Transaction: Transaction has a bad signature"));
 		assert!(!refusal(1014, "Priority is too low: (1 vs 1)"));
 		assert!(!refusal(1016, "Immediately Dropped"));
+	}
+
+	#[test]
+	fn every_call_goes_to_its_own_pallet() {
+		let envelope = Envelope::default();
+		for (call, place) in [
+			(Call::Withdraw, [11, 2]),
+			(Call::Dispute, [11, 6]),
+			(Call::VoteBatch(Vec::new()), [11, 8]),
+			(Call::Send { to: [1; 32], envelope: envelope.clone() }, [12, 0]),
+			(Call::Answer(Vec::new()), [12, 1]),
+			(Call::SetWhitelist(envelope), [12, 2]),
+			(Call::Announce(Sealed::default()), [12, 3]),
+			(Call::SetEnvelopeKey([1; 32]), [10, 10]),
+		] {
+			assert_eq!(call.encode(&[2; 32])[..2], place, "{}", call.name());
+		}
 	}
 
 	#[tokio::test]
