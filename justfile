@@ -42,6 +42,10 @@ demo *arguments:
 bench-finality *arguments: build
 	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench finality {{ arguments }}
 
+# Measures how many indicators a second go through four nodes, in batches.
+bench-throughput *arguments: build
+	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench throughput {{ arguments }}
+
 # Measures loading and changing the firewall. As root.
 bench-firewall *arguments: setup
 	{{ lib }}; build_all --all-targets; "$CARGO_TARGET_DIR/release/examples/bench-firewall" {{ arguments }}

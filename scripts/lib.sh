@@ -15,6 +15,8 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$HOME/.cache/ringfence/target}
 export OPENSSL_NO_VENDOR=1
 # With the target folder outside the checkout, the wasm build needs to be told where Cargo.lock is.
 export WASM_BUILD_WORKSPACE_HINT=$RINGFENCE_ROOT
+# Builds the runtime a second time, as its own next version, for the test that upgrades a running chain to it.
+export RINGFENCE_REHEARSAL=1
 # Real captures, lists and alerts for the tests that want them, where they lie beside the checkout.
 if [ -z "${RINGFENCE_DATA:-}" ] && [ -d "$RINGFENCE_ROOT/../shared/data" ]; then
 	RINGFENCE_DATA=$(cd "$RINGFENCE_ROOT/../shared/data" && pwd)

@@ -5,7 +5,7 @@ import { actionText, connect, deadline, indicatorText, kebab, options, run, tabl
 const USAGE = `usage: node list.mjs [options]
 
   --url URL           the node's websocket (ws://127.0.0.1:9944)
-  --all               also indicators that are proposed or were rejected
+  --all               also indicators that are only proposed or were rejected
   --timeout SECONDS   give up after this long (30)
   --json              print one JSON object instead of tables
 
@@ -22,18 +22,18 @@ function memberOf([{ args: [account] }, stored]) {
 }
 
 function indicatorOf([{ args: [id] }, stored]) {
-	const { indicator, terms, reporter, isp, status, endsAt } = stored.unwrap();
+	const { indicator, terms, reporter, status, endsAt, confidence, dispute } = stored.unwrap();
 	return {
 		id: id.toHex(),
 		indicator: indicatorText(indicator),
 		status: kebab(status.type),
 		threat: kebab(terms.threat.type),
 		severity: kebab(terms.severity.type),
-		confidence: terms.confidence.toNumber(),
+		disputed: dispute.type === 'Open',
+		confidence: confidence.toNumber(),
 		direction: kebab(terms.direction.type),
 		action: actionText(terms.action),
 		reporter: reporter.toString(),
-		isp: isp.isSome ? isp.unwrap().toString() : null,
 		note: terms.note.toUtf8(),
 		endsAt: new Date(endsAt.toNumber()).toISOString(),
 	};
@@ -68,7 +68,7 @@ await run(async () => {
 	const rank = ['isp', 'subscriber', 'researcher'];
 	const people = members.map(memberOf).sort((a, b) => rank.indexOf(a.role) - rank.indexOf(b.role) || a.account.localeCompare(b.account));
 	const indicators = records.map(indicatorOf)
-		.filter(({ status }) => values.all || status === 'active')
+		.filter(({ status }) => values.all || status === 'active' || status === 'provisional')
 		.sort((a, b) => a.endsAt.localeCompare(b.endsAt));
 
 	if (values.json) {
@@ -89,7 +89,7 @@ await run(async () => {
 	console.log(table(
 		['INDICATOR', 'STATUS', 'ACTION', 'DIRECTION', 'THREAT', 'SEVERITY', 'SURE', 'ENDS IN', 'REPORTER'],
 		indicators.map((entry) => [
-			entry.indicator, entry.status, entry.action, entry.direction, entry.threat, entry.severity, `${entry.confidence} %`,
+			entry.indicator, entry.disputed ? `${entry.status}, disputed` : entry.status, entry.action, entry.direction, entry.threat, entry.severity, `${entry.confidence} %`,
 			remaining(entry.endsAt, now.toNumber()), entry.reporter,
 		]),
 	));

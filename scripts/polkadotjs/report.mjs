@@ -74,6 +74,7 @@ const DOOR = {
 	'Custom error: 1': 'the account is not an active member (or its ISP is not)',
 	'Custom error: 2': 'the transaction is not signed',
 	'Custom error: 3': 'the transaction would be valid for ever',
+	'Custom error: 4': 'the transaction says more than the account may say in a minute',
 	'Custom error: 16': 'the indicator overlaps a protected network, or is too wide',
 	'exhaust the block limits': 'the account has used up its quota for this minute',
 };

@@ -1,12 +1,6 @@
 //! Figures about the chain alone: how far finality lags, what the nodes cost, how soon they are ready.
 
-use crate::{
-	chain::{next, Header},
-	error::Result,
-	now_ms,
-	timeline::Spread,
-	Options, Testbed,
-};
+use crate::{chain::next, error::Result, now_ms, timeline::Spread, Options, Testbed};
 use std::{
 	collections::BTreeMap,
 	time::{Duration, Instant},
@@ -78,7 +72,7 @@ async fn measure(testbed: &Testbed, length: Duration) -> Result<Measured> {
 	let mut best = testbed.chain().best_heads().await?;
 	let mut finalized = testbed.chain().finalized_heads().await?;
 	// Each subscription begins with where the chain stands, which is no event.
-	let mut newest: Header = next(&mut best).await?;
+	let mut newest = next(&mut best).await?.number;
 	next(&mut finalized).await?;
 
 	let (start, cpu_before, mut lag, mut blocks) = (Instant::now(), cpu(), Spread::default(), 0);
@@ -89,13 +83,13 @@ async fn measure(testbed: &Testbed, length: Duration) -> Result<Measured> {
 		tokio::select! {
 			() = &mut end => break,
 			head = next(&mut best) => {
-				let head = head?;
+				let number = head?.number;
 				// A height is counted once, though a reorganisation may bring it again.
-				if head.number > newest.number {
-					blocks += head.number - newest.number;
-					newest = head;
+				if number > newest {
+					blocks += number - newest;
+					newest = number;
 				}
-				pending.entry(head.number).or_insert_with(now_ms);
+				pending.entry(number).or_insert_with(now_ms);
 			},
 			head = next(&mut finalized) => {
 				let (number, now) = (head?.number, now_ms());

@@ -20,11 +20,13 @@ use ringfence_enforcer::core::{
 	frame::{BlockRef, Frame},
 	hex,
 };
-use ringfence_primitives::{keys, Change, ChangeKind, IndicatorId, LogHead};
+use ringfence_primitives::{keys, AccountBytes, Change, ChangeKind, IndicatorId, LogHead};
+use ringfence_runtime::{Hash, RuntimeEvent};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use sp_core::{crypto::Ss58Codec, sr25519, Pair};
-use std::time::Duration;
+use sp_crypto_hashing::twox_128;
+use std::{ops::RangeInclusive, time::Duration};
 use tokio::time::{sleep, timeout, Instant};
 
 /// Where the change log stands; as in `ringfence_status`.
@@ -53,12 +55,34 @@ pub struct Status {
 	pub peers: usize,
 }
 
-/// A block's header; of its fields, the one used here.
-#[derive(Clone, Copy, Debug, Deserialize)]
+/// A block's header; of its fields, those used here.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Header {
 	/// The block's number.
 	#[serde(deserialize_with = "hex_number")]
 	pub number: u32,
+	/// The hash of the block before it.
+	pub parent_hash: String,
+	/// What consensus says about it.
+	pub digest: HeaderDigest,
+}
+
+/// What consensus says about a block.
+#[derive(Clone, Debug, Deserialize)]
+pub struct HeaderDigest {
+	/// SCALE-encoded items.
+	pub logs: Vec<String>,
+}
+
+impl Header {
+	/// The slot in which the block was made.
+	pub fn slot(&self) -> Option<u64> {
+		// A pre-runtime item (6) of Aura, with 8 octets: the slot, little end first.
+		let item = self.digest.logs.iter().find_map(|log| log.strip_prefix("0x066175726120"))?;
+		let octets = hex::decode(&format!("0x{item}")).ok()?;
+		Some(u64::from_le_bytes(octets.try_into().ok()?))
+	}
 }
 
 fn hex_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -71,6 +95,37 @@ fn hex_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Erro
 struct Version {
 	spec_version: u32,
 	transaction_version: u32,
+}
+
+#[derive(Deserialize)]
+struct RotatedKeys {
+	keys: String,
+	proof: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct StorageChanges {
+	changes: Vec<(String, Option<String>)>,
+}
+
+/// Keys that are asked for at once.
+const MAX_KEYS: u64 = 512;
+
+/// The key of a value in a pallet's storage.
+pub fn value_key(pallet: &str, item: &str) -> Vec<u8> {
+	[twox_128(pallet.as_bytes()), twox_128(item.as_bytes())].concat()
+}
+
+fn malformed(what: &str) -> impl Fn(String) -> Error + '_ {
+	move |cause| Error::Malformed { what: what.into(), cause }
+}
+
+fn bytes(what: &str, text: &str) -> Result<Vec<u8>> {
+	hex::decode(text).map_err(|error| malformed(what)(error.to_string()))
+}
+
+fn decode<T: Decode>(what: &str, text: &str) -> Result<T> {
+	T::decode(&mut &bytes(what, text)?[..]).map_err(|error| malformed(what)(error.to_string()))
 }
 
 /// Something that was seen to happen in a block.
@@ -128,21 +183,94 @@ impl Chain {
 
 	/// The number of the block with this hash; none where the node does not know it.
 	pub async fn block_number(&self, hash: &str) -> Result<Option<u32>> {
-		let header: Option<Header> = self.ask("chain_getHeader", rpc_params![hash]).await?;
-		Ok(header.map(|header| header.number))
+		Ok(self.header(hash).await?.map(|header| header.number))
+	}
+
+	/// The header of the block with this hash; none where the node does not know it.
+	pub async fn header(&self, hash: &str) -> Result<Option<Header>> {
+		self.ask("chain_getHeader", rpc_params![hash]).await
 	}
 
 	async fn storage<T: Decode>(&self, key: &[u8]) -> Result<Option<T>> {
 		let value: Option<String> = self.ask("state_getStorage", rpc_params![hex::encode(key)]).await?;
-		let malformed = |cause: String| Error::Malformed { what: "a storage item".into(), cause };
-		let Some(value) = value else { return Ok(None) };
-		let bytes = hex::decode(&value).map_err(|error| malformed(error.to_string()))?;
-		T::decode(&mut &bytes[..]).map(Some).map_err(|error| malformed(error.to_string()))
+		value.map(|value| decode("a storage item", &value)).transpose()
+	}
+
+	/// What lies under `key` in the state of the block with this hash.
+	pub async fn storage_at<T: Decode>(&self, key: &[u8], hash: &str) -> Result<Option<T>> {
+		let value: Option<String> = self.ask("state_getStorage", rpc_params![hex::encode(key), hash]).await?;
+		value.map(|value| decode("a storage item", &value)).transpose()
+	}
+
+	/// The entries of the change log with these numbers, in the state of the block with this hash; those that it lacks
+	/// are left out.
+	pub async fn changes_at(&self, numbers: RangeInclusive<u64>, hash: &str) -> Result<Vec<Change>> {
+		let (mut from, last) = numbers.into_inner();
+		let mut changes = Vec::new();
+		while from <= last {
+			let until = last.min(from + MAX_KEYS - 1);
+			let keys: Vec<_> = (from..=until).map(|seq| hex::encode(&keys::change(seq))).collect();
+			let sets: Vec<StorageChanges> = self.ask("state_queryStorageAt", rpc_params![keys, hash]).await?;
+			for (_, value) in sets.iter().flat_map(|set| &set.changes) {
+				changes.extend(value.as_deref().map(|value| decode::<Change>("a change", value)).transpose()?);
+			}
+			from = until + 1;
+		}
+		Ok(changes)
+	}
+
+	/// The key that authored the block: its slot's turn among the authorities that its parent names.
+	pub async fn author(&self, header: &Header) -> Result<Option<[u8; 32]>> {
+		let key = value_key("Aura", "Authorities");
+		let authorities: Vec<[u8; 32]> = self.storage_at(&key, &header.parent_hash).await?.unwrap_or_default();
+		let turn = |slot: u64| authorities.get(usize::try_from(slot % authorities.len().max(1) as u64).ok()?).copied();
+		Ok(header.slot().and_then(turn))
+	}
+
+	/// The keys that take turns in authoring, as of the best block.
+	pub async fn authorities(&self) -> Result<Vec<[u8; 32]>> {
+		Ok(self.storage(&value_key("Aura", "Authorities")).await?.unwrap_or_default())
+	}
+
+	/// What the node says of the member that `account` is, or signs for.
+	pub async fn member(&self, account: &AccountBytes) -> Result<Value> {
+		self.ask("ringfence_member", rpc_params![hex::encode(account)]).await
+	}
+
+	/// What the node says of an indicator.
+	pub async fn indicator(&self, id: &IndicatorId) -> Result<Value> {
+		self.ask("ringfence_indicator", rpc_params![hex::encode(id)]).await
+	}
+
+	/// What the chain keeps of the letter to `member` with this name.
+	pub async fn letter(&self, member: &AccountBytes, name: &str) -> Result<Value> {
+		self.ask("ringfence_envelope", rpc_params![hex::encode(member), name]).await
+	}
+
+	/// The version of the runtime at the best block.
+	pub async fn spec_version(&self) -> Result<u32> {
+		Ok(self.version().await?.spec_version)
+	}
+
+	async fn version(&self) -> Result<Version> {
+		self.ask("state_getRuntimeVersion", rpc_params![]).await
+	}
+
+	/// Has the node make new session keys for `owner`: the keys, and the proof that it holds them.
+	pub async fn rotate_keys(&self, owner: &AccountBytes) -> Result<(Vec<u8>, Vec<u8>)> {
+		let method = "author_rotateKeysWithOwner";
+		let made: RotatedKeys = self.ask(method, rpc_params![hex::encode(owner)]).await?;
+		Ok((bytes(method, &made.keys)?, bytes(method, made.proof.as_deref().unwrap_or("0x"))?))
 	}
 
 	/// The head of the change log at the best block.
 	pub async fn log_head(&self) -> Result<LogHead> {
 		Ok(self.storage(&keys::log_head()).await?.unwrap_or_default())
+	}
+
+	/// The head of the change log in the state of the block with this hash.
+	pub async fn log_head_at(&self, hash: &str) -> Result<LogHead> {
+		Ok(self.storage_at(&keys::log_head(), hash).await?.unwrap_or_default())
 	}
 
 	/// New best blocks.
@@ -153,6 +281,18 @@ impl Chain {
 	/// New final blocks.
 	pub async fn finalized_heads(&self) -> Result<Subscription<Header>> {
 		self.subscribe("chain_subscribeFinalizedHeads", rpc_params![], "chain_unsubscribeFinalizedHeads").await
+	}
+
+	/// Waits until block `number` or a later one is final; that number.
+	pub async fn final_block(&self, number: u32) -> Result<u32> {
+		let mut heads = self.finalized_heads().await?;
+		loop {
+			// The node may have it already: the subscription begins with the newest.
+			let head = next(&mut heads).await?.number;
+			if head >= number {
+				return Ok(head);
+			}
+		}
 	}
 
 	/// Final changes from number `from` on.
@@ -189,36 +329,68 @@ impl Chain {
 		}
 	}
 
-	/// Signs and submits a call, and waits until it is in a block. That says nothing of the call's success.
-	pub async fn submit(&self, what: &str, signer: &sr25519::Pair, call: Vec<u8>) -> Result<()> {
-		let account = signer.public().to_ss58check();
+	/// What transactions are to be anchored in now.
+	pub async fn anchor(&self) -> Result<Anchor> {
 		let genesis: String = self.ask("chain_getBlockHash", rpc_params![0]).await?;
-		let version: Version = self.ask("state_getRuntimeVersion", rpc_params![]).await?;
-		let anchor = Anchor {
-			genesis: hex::digest(&genesis)
-				.map_err(|error| Error::Malformed { what: "the genesis hash".into(), cause: error.to_string() })?,
-			spec_version: version.spec_version,
-			transaction_version: version.transaction_version,
+		let Version { spec_version, transaction_version } = self.version().await?;
+		Ok(Anchor {
+			genesis: hex::digest(&genesis).map_err(|error| malformed("the genesis hash")(error.to_string()))?,
+			spec_version,
+			transaction_version,
 			birth: self.status().await?.finalized,
-		};
-		let mut updates: Subscription<Value> = loop {
-			let nonce: u32 = self.ask("system_accountNextIndex", rpc_params![&account]).await?;
-			let parameters = rpc_params![hex::encode(&extrinsic::sign(signer, &call, nonce, &anchor))];
-			let watched = self.subscribe("author_submitAndWatchExtrinsic", parameters, "author_unwatchExtrinsic").await;
-			match watched {
+		})
+	}
+
+	/// The nonce of the account's next transaction, those in the node's pool counted.
+	pub async fn next_nonce(&self, signer: &sr25519::Pair) -> Result<u32> {
+		self.ask("system_accountNextIndex", rpc_params![signer.public().to_ss58check()]).await
+	}
+
+	/// Hands a signed transaction to the node; what becomes of it.
+	pub async fn watch(&self, transaction: &[u8]) -> Result<Subscription<Value>> {
+		let parameters = rpc_params![hex::encode(transaction)];
+		self.subscribe("author_submitAndWatchExtrinsic", parameters, "author_unwatchExtrinsic").await
+	}
+
+	/// Signs and submits a call, and waits until it is in a block: the hash of that. It says nothing of the call's success.
+	pub async fn submit(&self, what: &str, signer: &sr25519::Pair, call: &[u8]) -> Result<String> {
+		let anchor = self.anchor().await?;
+		let mut updates = loop {
+			let nonce = self.next_nonce(signer).await?;
+			match self.watch(&extrinsic::sign(signer, call, nonce, &anchor)).await {
 				// The ISP's enforcer uses the same account, and its vote came between: ask for the nonce anew.
 				Err(error) if error.to_string().contains("outdated") => (),
 				watched => break watched?,
 			}
 		};
-		loop {
-			let update = next(&mut updates).await?;
-			if update.get("inBlock").is_some() || update.get("finalized").is_some() {
-				return Ok(());
+		included(what, &mut updates).await
+	}
+
+	/// Why a call failed in the block with this hash, or a motion of the council that was carried; none where all went well.
+	pub async fn failure_in(&self, hash: &str) -> Result<Option<String>> {
+		type Records = Vec<frame_system::EventRecord<RuntimeEvent, Hash>>;
+		let records: Records = self.storage_at(&value_key("System", "Events"), hash).await?.unwrap_or_default();
+		Ok(records.into_iter().find_map(|record| match record.event {
+			RuntimeEvent::System(frame_system::Event::ExtrinsicFailed { dispatch_error, .. }) => {
+				Some(format!("{dispatch_error:?}"))
 			}
-			if ["invalid", "dropped", "usurped"].iter().any(|end| update == *end || update.get(end).is_some()) {
-				return Err(Error::Refused { what: what.into(), cause: update.to_string() });
+			RuntimeEvent::Council(pallet_collective::Event::Executed { result: Err(error), .. }) => {
+				Some(format!("the motion was carried and failed: {error:?}"))
 			}
+			_ => None,
+		}))
+	}
+}
+
+/// Waits until the transaction is in a block; the hash of that.
+pub async fn included(what: &str, updates: &mut Subscription<Value>) -> Result<String> {
+	loop {
+		let update = next(updates).await?;
+		if let Some(hash) = update.get("inBlock").or(update.get("finalized")).and_then(Value::as_str) {
+			return Ok(hash.to_owned());
+		}
+		if ["invalid", "dropped", "usurped"].iter().any(|end| update == *end || update.get(end).is_some()) {
+			return Err(Error::Refused { what: what.into(), cause: update.to_string() });
 		}
 	}
 }
@@ -260,4 +432,21 @@ pub async fn next<T: DeserializeOwned>(subscription: &mut Subscription<T>) -> Re
 pub async fn within<T>(limit: Duration, what: &str, work: impl std::future::Future<Output = Result<T>>) -> Result<T> {
 	let late = |_| Error::Deadline { what: what.into(), within: limit, log: String::new() };
 	timeout(limit, work).await.map_err(late)?
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn the_slot_is_read_from_a_header() {
+		let header = |log: &str| Header {
+			number: 1,
+			parent_hash: String::new(),
+			digest: HeaderDigest { logs: vec!["0x0561757261010100".into(), log.into()] },
+		};
+		assert_eq!(header("0x0661757261200201000000000000").slot(), Some(258));
+		assert_eq!(header("0x06617572612002").slot(), None);
+		assert_eq!(header("0x0642414245200201000000000000").slot(), None);
+	}
 }

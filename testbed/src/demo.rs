@@ -7,6 +7,7 @@ use crate::{
 	error::{Error, Result},
 	gateways::{counters, Counter},
 	localnet::attach,
+	loopback::key,
 	now_ms,
 	timeline::{Spread, Timeline},
 	topology::attacker,
@@ -17,7 +18,6 @@ use futures::{future::try_join_all, try_join};
 use ringfence_enforcer::core::hex;
 use ringfence_primitives::{call, Change, Indicator, IndicatorId};
 use serde_json::{json, Value};
-use sp_core::{sr25519, Pair};
 use std::{
 	env, fs,
 	io::IsTerminal,
@@ -39,8 +39,8 @@ pub struct Settings {
 	/// Leave everything running afterwards, until Ctrl-C, and say how to look at it
 	#[arg(long)]
 	pub keep: bool,
-	/// Attack so many times, each time from a fresh address, and print percentiles
-	#[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=2000))]
+	/// Attack so many times, each time from a fresh address, and print percentiles; a home may send 60 envelopes an hour
+	#[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=240))]
 	pub repeat: u16,
 	/// GRANDPA's gossip duration at every validator, in milliseconds
 	#[arg(long, value_name = "MS")]
@@ -85,6 +85,14 @@ impl Alert {
 		let title = event["alert"]["signature"].as_str().unwrap_or_default().to_owned();
 		Ok(Self { line: event.to_string(), title })
 	}
+
+	/// The same, had the attacker never been answered: then anybody may have sent the packets in its name.
+	pub fn unproven(self) -> Self {
+		// It was made from JSON a moment ago.
+		let mut event: Value = serde_json::from_str(&self.line).unwrap_or_default();
+		event["flow"]["pkts_toclient"] = 0.into();
+		Self { line: event.to_string(), ..self }
+	}
 }
 
 /// An attacker's stream of packets to every home, and what is done about it.
@@ -95,36 +103,42 @@ pub struct Attack {
 	pub id: IndicatorId,
 	/// The same, as the logs write it.
 	pub id_hex: String,
+	/// The home whose sensor sees it.
+	pub seen_at: Site,
 	/// The stream.
 	pub sender: Sender,
 }
 
 impl Attack {
-	/// Attack number `number`, from an address of its own; returns when its packets arrive at every one of `homes`.
-	pub async fn start(testbed: &Testbed, number: u16, homes: &[Site]) -> Result<Self> {
+	/// Attack number `number`, from an address of its own, which the sensor at `seen_at` will see; returns when its packets
+	/// arrive at every one of `homes`.
+	pub async fn start(testbed: &Testbed, number: u16, seen_at: Site, homes: &[Site]) -> Result<Self> {
 		let source = attacker(number);
 		let targets: Vec<_> = homes.iter().map(|site| site.home_address()).collect();
 		let sender = Sender::start(&testbed.topology.attacker, source, &targets)?;
 		try_join_all(homes.iter().map(|site| testbed.home(*site).flowing(&sender, PATIENCE))).await?;
 		let id = Indicator::Host(source.into()).id();
-		Ok(Self { source, id, id_hex: hex::encode(&id), sender })
+		Ok(Self { source, id, id_hex: hex::encode(&id), seen_at, sender })
 	}
 
-	/// Raises an alert about it at gateway A, and follows that until the packets have stopped at every one of `homes`.
+	/// Raises an alert about it at its gateway, which seals it for its ISP, which reports it as its own; follows that until
+	/// the packets have stopped at every one of `homes`.
 	pub async fn alert(&self, testbed: &Testbed, homes: &[Site]) -> Result<Timeline> {
-		let (chain, reporter, id) = (testbed.chain(), testbed.gateway(Site::A), self.id_hex.as_str());
-		let alert = Alert::about(self.source, Site::A.home_address())?;
+		let (chain, id) = (testbed.chain(), self.id_hex.as_str());
+		let (household, provider) = (testbed.gateway(self.seen_at), testbed.vetter(self.seen_at));
+		let alert = Alert::about(self.source, self.seen_at.home_address())?;
 		let from = chain.log_head().await?.seq + 1;
 		let mut heads = chain.best_heads().await?;
 		let mut pushes = chain.changes(from).await?;
 		let activated = |change: &Change| activates(change, &self.id);
 
 		let mut timeline = Timeline::new(now_ms());
-		reporter.alert(&alert.line)?;
-		let (seen, submitted, included, best, last, enforced) = try_join!(
-			reporter.wait("alert", id, PATIENCE),
-			reporter.wait("submitted", id, PATIENCE),
-			reporter.wait("included", id, PATIENCE),
+		household.alert(&alert.line)?;
+		let (seen, sent, promoted, included, best, last, enforced) = try_join!(
+			household.wait("alert", id, PATIENCE),
+			household.wait_call("submitted", "send", id, PATIENCE),
+			provider.wait_call("submitted", "report", id, PATIENCE),
+			provider.wait_call("included", "report", id, PATIENCE),
 			within(PATIENCE, "the indicator to become active", chain.best_change(&mut heads, from, activated)),
 			within(PATIENCE, "the activation to become final", final_change(&mut pushes, activated)),
 			try_join_all(homes.iter().map(|site| testbed.gateway(*site).wait_enforced("activated", id, PATIENCE))),
@@ -135,9 +149,11 @@ impl Attack {
 			Some(hash) => chain.block_number(hash).await?,
 			None => None,
 		};
-		timeline.mark(timeline.origin(), "alert written", "gateway A's EVE file");
-		timeline.mark(seen.at, "alert seen", "gateway A");
-		timeline.mark(submitted.at, "report submitted", "gateway A");
+		let letter = self.seen_at.letter();
+		timeline.mark(timeline.origin(), "alert written", format!("gateway {letter}'s EVE file"));
+		timeline.mark(seen.at, "alert seen", format!("gateway {letter}"));
+		timeline.mark(sent.at, "sealed and sent", format!("gateway {letter}, to ISP {letter}"));
+		timeline.mark(promoted.at, "opened and reported", format!("ISP {letter}, as its own"));
 		timeline.mark(
 			included.at,
 			"report in block",
@@ -160,19 +176,20 @@ impl Attack {
 		Ok(timeline)
 	}
 
-	/// Withdraws the indicator as ISP A, and follows that until packets arrive again at every one of `homes`.
+	/// Withdraws the indicator as the ISP that reported it, and follows that until packets arrive again at every one of
+	/// `homes`.
 	pub async fn withdraw(&self, testbed: &Testbed, homes: &[Site]) -> Result<Timeline> {
 		let (chain, id) = (testbed.chain(), self.id_hex.as_str());
-		let signer = sr25519::Pair::from_string(&Site::A.isp_secret(), None)
-			.map_err(|error| Error::Malformed { what: "ISP A's secret".into(), cause: error.to_string() })?;
+		let signer = key(&self.seen_at.isp_secret())?;
 		let from = chain.log_head().await?.seq + 1;
 		let mut heads = chain.best_heads().await?;
 		let mut pushes = chain.changes(from).await?;
 		let revoked = |change: &Change| revokes(change, &self.id);
 
 		let origin = now_ms();
-		let submit = chain.submit("the withdrawal", &signer, call::withdraw(&self.id));
-		let ((), best, last, enforced, resumed) = try_join!(
+		let withdrawal = call::withdraw(&self.id);
+		let submit = chain.submit("the withdrawal", &signer, &withdrawal);
+		let (_, best, last, enforced, resumed) = try_join!(
 			within(PATIENCE, "the withdrawal to be in a block", submit),
 			within(PATIENCE, "the indicator to be revoked", chain.best_change(&mut heads, from, revoked)),
 			within(PATIENCE, "the revocation to become final", final_change(&mut pushes, revoked)),
@@ -181,7 +198,7 @@ impl Attack {
 		)?;
 
 		let mut timeline = Timeline::new(origin);
-		timeline.mark(origin, "withdrawal submitted", "ISP A");
+		timeline.mark(origin, "withdrawal submitted", format!("ISP {}", self.seen_at.letter()));
 		timeline.mark(best.at, "revoked", format!("block {}", best.block));
 		timeline.mark(last.at, "finalized", format!("block {}", last.block));
 		for (site, line) in homes.iter().zip(enforced) {
@@ -254,7 +271,9 @@ pub async fn run(settings: &Settings) -> Result<()> {
 	let mut rounds = Vec::new();
 	for number in 0..settings.repeat {
 		let start = Instant::now();
-		let attack = Attack::start(&testbed, number, &Site::ALL).await?;
+		// By turns, since each home has a quota of its own.
+		let seen_at = Site::ALL[usize::from(number) % Site::ALL.len()];
+		let attack = Attack::start(&testbed, number, seen_at, &Site::ALL).await?;
 		let single = settings.repeat == 1;
 		if single {
 			step("traffic flows", start.elapsed(), format!("{} → each home, {RATE} packets a second", attack.source));
@@ -343,5 +362,7 @@ mod tests {
 		assert_eq!(parsed.source.to_string(), attacker(7).to_string());
 		assert_eq!(parsed.destination.to_string(), Site::B.home_address().to_string());
 		assert!(parsed.answered && parsed.severity <= 2 && parsed.timestamp.ends_with("+0000"));
+		let unproven = eve::parse(alert.unproven().line.as_bytes()).expect("an EVE line").expect("of type alert");
+		assert!(!unproven.answered);
 	}
 }

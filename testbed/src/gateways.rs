@@ -1,12 +1,15 @@
-//! The enforcers: at every home gateway one that senses, reports and drops; at every ISP one that only votes.
+//! The enforcers: at every home gateway one that senses, reports to its ISP and drops; at every ISP one that opens what its
+//! own homes send, reports it as its own, and votes on what the others report.
 
 use crate::{
 	error::{Context, Error, Result},
-	netns::Namespace,
+	netns::{run, Namespace},
 	process::{binary, Line, Process, WorkDir},
 	topology::{Place, Site},
 };
+use ringfence_enforcer::{core::hex, daemon::key::Keys};
 use serde_json::Value;
+use sp_core::Pair;
 use std::{
 	fs,
 	io::Write,
@@ -33,17 +36,25 @@ impl Enforcer {
 	pub fn gateway(place: &Place, namespace: &Namespace, work: &WorkDir) -> Result<Self> {
 		let site = place.site;
 		let endpoint = format!("ws://{}:9944", site.isp_subscriber_address());
+		let secret = site.isp_secret();
+		let provider = Keys::of(&secret)
+			.ok_or_else(|| Error::Malformed { what: format!("the secret {secret}"), cause: "no key".into() })?;
 		let rest = format!(
-			"[eve]\npath = \"{{eve}}\"\nhome = {:?}\n\n[reporting]\nlifetime = \"1h\"\nper-minute = 600\n",
-			site.home_networks()
+			"[eve]\npath = \"{{eve}}\"\nhome = {:?}\n\n[reporting]\nlifetime = \"1h\"\nper-minute = 600\n\n\
+			 [subscriber]\nprovider = \"{}\"\nprovider-key = \"{}\"\n",
+			site.home_networks(),
+			hex::encode(&provider.account.public().0),
+			hex::encode(&provider.envelope.public()),
 		);
 		Self::start(site, "gateway", namespace, &endpoint, &site.home_secret(), &rest, work)
 	}
 
-	/// Starts the enforcer of an ISP, which vets and votes and leaves the firewall alone.
+	/// Starts the enforcer of an ISP, which promotes, vets and votes, and leaves the firewall alone.
 	pub fn vetter(place: &Place, work: &WorkDir) -> Result<Self> {
-		let rest =
-			"[firewall]\nenforce = false\n\n[vetting]\napprove-min-confidence = 50\napprove-min-severity = \"low\"\n";
+		let rest = "[firewall]\nenforce = false\n\n\
+			[vetting]\napprove-min-confidence = 50\napprove-min-severity = \"low\"\n\n\
+			[inbox]\npromote-min-confidence = 50\npromote-min-severity = \"low\"\nper-household = 600\nanswer-every = \"5s\"\n\n\
+			[reporting]\nlifetime = \"1h\"\nper-minute = 600\n";
 		let secret = place.site.isp_secret();
 		Self::start(place.site, "isp", &place.isp, "ws://127.0.0.1:9944", &secret, rest, work)
 	}
@@ -74,6 +85,12 @@ impl Enforcer {
 		Ok(Self { site, process: Process::start(&name, command, work.log(&name))?, config, eve })
 	}
 
+	/// Runs a command of the same program with the same configuration, in `namespace`, to its end; what it says.
+	pub fn run(&self, namespace: &Namespace, words: &[&str]) -> Result<String> {
+		let mut command = namespace.command(binary("ringfence-enforcer")?);
+		run(command.args(words).arg("--config").arg(&self.config), "")
+	}
+
 	/// Appends a line to the EVE file, as Suricata would: in one write.
 	pub fn alert(&self, line: &str) -> Result<()> {
 		let append = || fs::OpenOptions::new().append(true).open(&self.eve)?.write_all(format!("{line}\n").as_bytes());
@@ -84,6 +101,13 @@ impl Enforcer {
 	pub async fn wait(&self, message: &str, id: &str, within: Duration) -> Result<Arc<Line>> {
 		let what = format!("\"{message}\" about {id}");
 		self.process.journal().wait(&what, within, |line| line.is_about(message, id)).await
+	}
+
+	/// Its first log line `message` about the call of this name, for the indicator `id`, once it is there.
+	pub async fn wait_call(&self, message: &str, call: &str, id: &str, within: Duration) -> Result<Arc<Line>> {
+		let what = format!("\"{message}\", {call}, about {id}");
+		let test = |line: &Line| line.is_about(message, id) && line.get("call") == Some(call);
+		self.process.journal().wait(&what, within, test).await
 	}
 
 	/// Its first log line that the indicator `id` was `change`d in the firewall, once it is there.

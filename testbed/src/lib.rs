@@ -7,6 +7,9 @@
 //! It needs root, touches nothing outside its own namespaces but for one veth end to each ISP, and leaves nothing behind:
 //! processes die with it, namespaces go when it is dropped, and those of a testbed that was killed go when the next one
 //! starts.
+//!
+//! What is about the chain alone, governance and throughput, runs on nodes that share the loopback, without root
+//! ([`loopback`]).
 
 pub mod bench;
 pub mod chain;
@@ -14,8 +17,10 @@ pub mod demo;
 pub mod error;
 pub mod gateways;
 pub mod localnet;
+pub mod loopback;
 pub mod netns;
 pub mod process;
+pub mod throughput;
 pub mod timeline;
 pub mod topology;
 pub mod traffic;
@@ -25,7 +30,7 @@ pub use error::{Error, Result};
 pub use topology::Site;
 
 use crate::{
-	chain::{next, within, Chain},
+	chain::{within, Chain},
 	error::Context,
 	gateways::Enforcer,
 	netns::Namespace,
@@ -187,6 +192,11 @@ impl Testbed {
 		&self.gateways[site.index()]
 	}
 
+	/// The enforcer of this site's ISP. The testbed has them.
+	pub fn vetter(&self, site: Site) -> &Enforcer {
+		&self.vetters[site.index()]
+	}
+
 	/// The home of this site. The testbed has gateways.
 	pub fn home(&self, site: Site) -> &Receiver {
 		&self.homes[site.index()]
@@ -204,17 +214,7 @@ impl Testbed {
 			|| self.validators.iter().zip(&self.chains).filter(|(node, _)| node.process.journal().is_running());
 		let finals = running().map(|(node, chain)| async move {
 			let name = format!("block {number} to be final at {}", node.site.letter());
-			let wait = async {
-				let mut heads = chain.finalized_heads().await?;
-				loop {
-					// A node may have it already; the subscription begins with the newest.
-					let head = next(&mut heads).await?.number;
-					if head >= number {
-						return Ok::<_, Error>(head);
-					}
-				}
-			};
-			let result = within(PATIENCE, &name, wait).await;
+			let result = within(PATIENCE, &name, chain.final_block(number)).await;
 			result.map_err(|error| match error {
 				Error::Deadline { what, within, .. } => {
 					Error::Deadline { what, within, log: node.process.journal().tail() }

@@ -1,10 +1,10 @@
 //! `ringfence-testbed`: the demo, a local network, and figures.
 
 use clap::{Parser, Subcommand};
-use ringfence_testbed::{bench, demo, interruptible, localnet, Error};
+use ringfence_testbed::{bench, demo, interruptible, localnet, throughput, Error};
 use std::process::ExitCode;
 
-/// Ringfence on one machine, in network namespaces. Needs root.
+/// Ringfence on one machine, in network namespaces. Needs root, but for the throughput.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -31,6 +31,8 @@ enum Command {
 enum Bench {
 	/// How far finality lags behind, and what four validators cost
 	Finality(bench::Settings),
+	/// How many indicators a second go through four validators, in batches, and how long a single report takes meanwhile
+	Throughput(throughput::Settings),
 }
 
 // One thread: processes that it starts are bound to its life, and it lives to the end.
@@ -41,6 +43,7 @@ async fn main() -> ExitCode {
 			Command::Demo(settings) => demo::run(&settings).await,
 			Command::Localnet { validators } => localnet::run(validators.into()).await,
 			Command::Bench(Bench::Finality(settings)) => bench::finality(&settings).await,
+			Command::Bench(Bench::Throughput(settings)) => throughput::throughput(&settings).await,
 		}
 	};
 	match interruptible(work).await {

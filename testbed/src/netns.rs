@@ -1,6 +1,9 @@
 //! Network namespaces: made, entered, deleted.
 
-use crate::error::{Context, Error, Result};
+use crate::{
+	error::{Context, Error, Result},
+	process::die_with,
+};
 use std::{
 	fs::{self, File},
 	io::{self, Write},
@@ -116,17 +119,7 @@ impl Namespace {
 		let parent = std::process::id();
 		let prepare = move || {
 			enter(namespace)?;
-			// SAFETY: both calls take plain numbers and are safe between fork and exec.
-			unsafe {
-				if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) != 0 {
-					return Err(io::Error::last_os_error());
-				}
-				// The parent may have died before the line above.
-				if libc::getppid() as u32 != parent {
-					return Err(io::ErrorKind::BrokenPipe.into());
-				}
-			}
-			Ok(())
+			die_with(parent)
 		};
 		// SAFETY: `prepare` makes system calls only; it neither allocates nor locks.
 		unsafe { command.pre_exec(prepare) };

@@ -6,8 +6,10 @@ use crate::{
 };
 use serde_json::Value;
 use std::{
-	env, fs,
-	io::{BufRead, BufReader, Write},
+	env,
+	ffi::OsStr,
+	fs,
+	io::{self, BufRead, BufReader, Write},
 	os::unix::process::CommandExt,
 	path::{Path, PathBuf},
 	process::{Child, ChildStderr, Command, Stdio},
@@ -43,6 +45,32 @@ pub fn chain_spec() -> Result<PathBuf> {
 	} else {
 		Err(Error::NoChainSpec(path))
 	}
+}
+
+/// Has the process that calls this die with process `parent`, which started it. Between fork and exec.
+pub(crate) fn die_with(parent: u32) -> io::Result<()> {
+	// SAFETY: both calls take plain numbers and are safe between fork and exec.
+	unsafe {
+		if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) != 0 {
+			return Err(io::Error::last_os_error());
+		}
+		// The parent may have died before the line above.
+		if libc::getppid() as u32 != parent {
+			return Err(io::ErrorKind::BrokenPipe.into());
+		}
+	}
+	Ok(())
+}
+
+/// A command that will die with this process.
+///
+/// Start it from a thread that lives on: the kernel means the thread, not the process, by "parent".
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+	let mut command = Command::new(program);
+	let parent = std::process::id();
+	// SAFETY: `die_with` makes system calls only; it neither allocates nor locks.
+	unsafe { command.pre_exec(move || die_with(parent)) };
+	command
 }
 
 /// The folder of one testbed. It goes when dropped, but for the logs when something failed.

@@ -7,37 +7,40 @@ use crate::{
 	topology::{Place, Site},
 	Options,
 };
+use sp_core::{ed25519, Pair};
 use std::time::Duration;
 
 /// How long a node may take until its RPC answers, on a machine that is busy with other things.
-const READY: Duration = Duration::from_secs(120);
+pub(crate) const READY: Duration = Duration::from_secs(120);
 
-/// The nodes' network keys and the peer ids that belong to them, in the order of the sites.
-const IDENTITIES: [(&str, &str); 4] = [
-	(
-		"0000000000000000000000000000000000000000000000000000000000000001",
-		"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",
-	),
-	(
-		"0000000000000000000000000000000000000000000000000000000000000002",
-		"12D3KooWHdiAxVd8uMQR1hGWXccidmfCwLqcMpGwR6QcTP6QRMuD",
-	),
-	(
-		"0000000000000000000000000000000000000000000000000000000000000003",
-		"12D3KooWSCufgHzV4fCwRijfH2k3abrpAJxTKxEvN1FDuRXA2U9x",
-	),
-	(
-		"0000000000000000000000000000000000000000000000000000000000000004",
-		"12D3KooWSsChzF81YDUKpe9Uk5AHV5oqAaXAcWNSPYgoLauUk4st",
-	),
+/// The peer ids of the nodes whose network keys are 1, 2 and so on.
+const PEERS: [&str; 4] = [
+	"12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",
+	"12D3KooWHdiAxVd8uMQR1hGWXccidmfCwLqcMpGwR6QcTP6QRMuD",
+	"12D3KooWSCufgHzV4fCwRijfH2k3abrpAJxTKxEvN1FDuRXA2U9x",
+	"12D3KooWSsChzF81YDUKpe9Uk5AHV5oqAaXAcWNSPYgoLauUk4st",
 ];
+
+/// The network key of node `number`, from 1, as `--node-key` takes it.
+pub(crate) fn node_key(number: usize) -> String {
+	format!("{number:064x}")
+}
+
+/// The peer id of node `number`, as the chain keeps it: the multihash of its public key, spelled out since it is short.
+pub(crate) fn peer_id(number: usize) -> Vec<u8> {
+	let mut seed = [0; 32];
+	seed[24..].copy_from_slice(&(number as u64).to_be_bytes());
+	let public = ed25519::Pair::from_seed(&seed).public();
+	[&[0x00, 0x24, 0x08, 0x01, 0x12, 0x20][..], &public.0[..]].concat()
+}
+
+/// The address of an ISP's node that listens at `address`, with the peer id that it must prove to have.
+pub(crate) fn with_peer(site: Site, address: &str) -> String {
+	format!("{address}/p2p/{}", PEERS[site.index()])
+}
 
 fn listen_address(site: Site) -> String {
 	format!("/ip4/{}/tcp/30333", site.isp_address())
-}
-
-fn peer_address(site: Site) -> String {
-	format!("{}/p2p/{}", listen_address(site), IDENTITIES[site.index()].1)
 }
 
 /// One validator.
@@ -64,10 +67,10 @@ impl Validator {
 			.arg("--base-path")
 			.arg(work.folder(&name)?)
 			.args(["--listen-addr", &listen_address(site), "--allow-private-ip", "--no-mdns", "--no-telemetry"])
-			.args(["--node-key", IDENTITIES[site.index()].0])
+			.args(["--node-key", &node_key(site.index() + 1)])
 			.args(["--rpc-port", "9944", "--unsafe-rpc-external", "--rpc-cors", "all", "--rpc-methods", "safe"]);
 		for other in Site::ALL.into_iter().filter(|other| *other != site) {
-			command.arg("--reserved-nodes").arg(peer_address(other));
+			command.arg("--reserved-nodes").arg(with_peer(other, &listen_address(other)));
 		}
 		if let Some(duration) = options.gossip_duration {
 			command.arg("--gossip-duration").arg(duration.to_string());
@@ -81,5 +84,39 @@ impl Validator {
 	/// Connects to its RPC, as soon as that answers.
 	pub async fn connect(&self) -> Result<Chain> {
 		Chain::connect(&self.url, self.process.journal(), READY).await
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn peer_ids_are_those_of_the_network_keys() {
+		// The text of a peer id is the same bytes in base 58, so the two tables are about the same nodes.
+		let known = "0024080112204cb5abf6ad79fbf5abbccafcc269d85cd2651ed4b885b5869f241aedf0a5ba29";
+		assert_eq!(sp_core::bytes::to_hex(&peer_id(1), false), format!("0x{known}"));
+		assert_eq!(base58(&peer_id(1)), PEERS[0]);
+		assert_eq!(base58(&peer_id(4)), PEERS[3]);
+	}
+
+	/// Bytes that begin with one zero, in the alphabet of Bitcoin.
+	fn base58(bytes: &[u8]) -> String {
+		const ALPHABET: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+		let mut digits: Vec<u32> = Vec::new();
+		for byte in bytes {
+			let mut carry = u32::from(*byte);
+			for digit in &mut digits {
+				carry += *digit << 8;
+				*digit = carry % 58;
+				carry /= 58;
+			}
+			while carry > 0 {
+				digits.push(carry % 58);
+				carry /= 58;
+			}
+		}
+		let leading = bytes.iter().take_while(|byte| **byte == 0).map(|_| '1');
+		leading.chain(digits.iter().rev().map(|digit| char::from(ALPHABET[*digit as usize]))).collect()
 	}
 }

@@ -92,10 +92,11 @@ async fn tell() -> Result<()> {
 	assert_eq!(indicators[0]["status"], "active", "{list}");
 	let shown = scripts.succeed("list.mjs", &[]).await;
 	assert!(shown.contains("isp, leader") && shown.contains("198.18.77.7"), "{shown}");
-	let told = scripts.succeed("report.mjs", &["--uri", "//Bob//home", "--endpoint", "udp:[2001:db8:77::7]:53"]).await;
+	let told = scripts.succeed("report.mjs", &["--endpoint", "udp:[2001:db8:77::7]:53"]).await;
 	assert!(told.contains("final in block #"), "{told}");
 
 	scripts.fail("report.mjs", &["--uri", "//Stranger", "--host", "198.18.77.8"], "not an active member").await;
+	scripts.fail("report.mjs", &["--uri", "//Bob//home", "--host", "198.18.77.8"], "ReportToYourIsp").await;
 	scripts.fail("report.mjs", &["--host", "10.1.2.3"], "overlaps a protected network").await;
 	scripts.fail("report.mjs", &["--host", "198.18.77.7"], "AlreadyActive").await;
 	scripts.fail("report.mjs", &["--network", "198.18.7.1/24"], "bits set").await;

@@ -6,17 +6,24 @@ mod common;
 
 use codec::{Compact, Decode, Encode};
 use common::{step, story};
-use ringfence_enforcer::core::{blake2_256, hex};
+use ringfence_enforcer::{
+	core::{blake2_256, hex},
+	daemon::key::Keys,
+};
 use ringfence_primitives::Indicator;
 use ringfence_testbed::{
 	chain::{next, within, Chain},
 	demo::{Alert, Attack},
 	gateways::dropped,
+	loopback::key,
+	process::Line,
 	Error, Options, Result, Site, Testbed, PATIENCE,
 };
 use serde_json::Value;
+use sp_core::{crypto::Ss58Codec, Pair};
 use std::{
 	collections::HashSet,
+	fs,
 	net::Ipv4Addr,
 	sync::{
 		atomic::{AtomicBool, Ordering},
@@ -61,6 +68,19 @@ async fn assert_dropped(testbed: &Testbed, attack: &Attack, homes: &[Site]) -> R
 	Ok(())
 }
 
+/// What the chain tells of the indicator begins with the ISP: nothing leads to the home whose sensor saw it.
+async fn nothing_names_the_household(testbed: &Testbed, attack: &Attack) -> Result<()> {
+	let dossier = testbed.chain().indicator(&attack.id).await?;
+	let account = |secret: &str| key(secret).map(|pair| pair.public());
+	let (provider, household) = (account(&Site::A.isp_secret())?, account(&Site::A.home_secret())?);
+	assert_eq!(dossier["reporter"], provider.to_ss58check(), "{dossier}");
+	let text = dossier.to_string().to_lowercase();
+	for name in [household.to_ss58check(), hex::encode(&household.0)] {
+		assert!(!text.contains(name.trim_start_matches("0x").to_lowercase().as_str()), "{name} is in {dossier}");
+	}
+	Ok(())
+}
+
 /// A frame from the beginning of the log holds every entry, and what it takes to check them: the header hashes to the
 /// block, the justification is about that block, and the proof begins at the header's state root.
 async fn frames_hold_their_proof(chain: &Chain) -> Result<()> {
@@ -90,15 +110,16 @@ fn one_alert_stops_the_attacker_everywhere_whoever_dies_meanwhile() {
 		let mut testbed = Testbed::start(Options::FULL, &step).await?;
 
 		println!("an alert at A stops the attacker at every home");
-		let first = Attack::start(&testbed, 0, &Site::ALL).await?;
+		let first = Attack::start(&testbed, 0, Site::A, &Site::ALL).await?;
 		println!("{}", first.alert(&testbed, &Site::ALL).await?.render(false));
 		assert_dropped(&testbed, &first, &Site::ALL).await?;
 
+		nothing_names_the_household(&testbed, &first).await?;
 		frames_hold_their_proof(testbed.chain()).await?;
 
 		println!("B's enforcer dies: what was blocked stays blocked, what is decided meanwhile waits for it");
 		testbed.gateways[Site::B.index()].process.kill();
-		let second = Attack::start(&testbed, 1, &Site::ALL).await?;
+		let second = Attack::start(&testbed, 1, Site::A, &Site::ALL).await?;
 		second.alert(&testbed, &[Site::A, Site::C, Site::D]).await?;
 		testbed.home(Site::B).flowing(&second.sender, PATIENCE).await?;
 		assert_dropped(&testbed, &first, &[Site::B]).await?;
@@ -116,7 +137,7 @@ fn one_alert_stops_the_attacker_everywhere_whoever_dies_meanwhile() {
 		println!("validator D dies: the other three go on");
 		testbed.validators[Site::D.index()].process.kill();
 		let rest = [Site::A, Site::B, Site::C];
-		let third = Attack::start(&testbed, 2, &rest).await?;
+		let third = Attack::start(&testbed, 2, Site::A, &rest).await?;
 		println!("{}", third.alert(&testbed, &rest).await?.render(false));
 		assert_dropped(&testbed, &third, &rest).await?;
 
@@ -156,14 +177,14 @@ fn garbage_and_protected_addresses_block_nothing() {
 			gateway.alert(line)?;
 		}
 
-		// Private networks are protected: the chain's door refuses the report.
+		// Private networks are protected: the chain's door refuses what the ISP makes of the envelope.
 		let inner = Ipv4Addr::new(10, 1, 2, 3);
 		gateway.alert(&Alert::about(inner, Site::A.home_address())?.line)?;
 		let id = hex::encode(&Indicator::Host(inner.into()).id());
-		gateway.wait("refused", &id, PATIENCE).await?;
+		testbed.vetter(Site::A).wait("refused", &id, PATIENCE).await?;
 
 		// The sensor is none the worse for it, and this is the only change that came of all these lines.
-		let attack = Attack::start(&testbed, 1, &Site::ALL).await?;
+		let attack = Attack::start(&testbed, 1, Site::A, &Site::ALL).await?;
 		attack.alert(&testbed, &Site::ALL).await?;
 		assert_eq!(testbed.chain().log_head().await?.seq, before + 1);
 		let status = testbed.chain().status().await?;
@@ -179,6 +200,67 @@ fn garbage_and_protected_addresses_block_nothing() {
 			assert!(!table.contains("10.1.2.3"), "gateway {} blocks a protected address", site.letter());
 			assert!(!table.contains("198.18.66.66"), "gateway {} acts on garbage", site.letter());
 		}
+		testbed.finish();
+		Ok(())
+	});
+}
+
+#[test]
+fn what_an_isp_does_for_its_own_homes_stays_among_them() {
+	story(async {
+		let testbed = Testbed::start(Options::FULL, &step).await?;
+		let before = testbed.chain().log_head().await?.seq;
+		let (household, provider) = (testbed.gateway(Site::A), testbed.vetter(Site::A));
+		let (isp, gateway) = (&testbed.topology.places[Site::A.index()].isp, testbed.gateway_namespace(Site::A));
+		let home = Keys::of(&Site::A.home_secret()).expect("a secret");
+		let (member, opens) = (hex::encode(&home.account.public().0), hex::encode(&home.envelope.public()));
+
+		println!("ISP A sends its subscriber the key of its tier");
+		println!("{}", provider.run(isp, &["tier-key", "new", &format!("{member}:{opens}")])?);
+		let logged = |message: &'static str| move |line: &Line| line.is(message);
+		household.process.journal().wait("the tier key", PATIENCE, logged("tier key")).await?;
+
+		println!("an alert that proves little is left to a person, who acts on it for the own subscribers");
+		let attack = Attack::start(&testbed, 1, Site::A, &Site::ALL).await?;
+		household.alert(&Alert::about(attack.source, Site::A.home_address())?.unproven().line)?;
+		let left = provider.process.journal().wait("a letter", PATIENCE, logged("left to a person")).await?;
+		let letter = left.get("id").expect("the name of the letter");
+		let list = provider.run(isp, &["inbox", "list"])?;
+		assert!(list.contains(letter) && list.contains(&attack.source.to_string()), "{list}");
+		println!("{}", provider.run(isp, &["inbox", "act", letter])?);
+		household.wait_enforced("activated for the tier", &attack.id_hex, PATIENCE).await?;
+		testbed.home(Site::A).blocked(&attack.sender, PATIENCE).await?;
+		assert_dropped(&testbed, &attack, &[Site::A]).await?;
+
+		println!("nobody else does, or learns what it is about");
+		for site in [Site::B, Site::C, Site::D] {
+			testbed.home(site).flowing(&attack.sender, PATIENCE).await?;
+			assert!(testbed.gateway(site).applied().is_empty(), "gateway {} has nothing to do", site.letter());
+		}
+		let status = testbed.chain().status().await?;
+		assert_eq!((status.active, status.proposed), (0, 0), "nothing is active, and nothing awaits votes");
+		assert_eq!(testbed.chain().log_head().await?.seq, before + 1, "one sealed entry");
+		assert!(testbed.chain().indicator(&attack.id).await?.is_null());
+
+		println!("the household is answered");
+		let recipient = key(&Site::A.isp_secret())?.public().0;
+		let mut heads = testbed.chain().best_heads().await?;
+		let answered = async {
+			while testbed.chain().letter(&recipient, letter).await?["answer"].is_null() {
+				next(&mut heads).await?;
+			}
+			Ok::<_, Error>(())
+		};
+		within(PATIENCE, "the answer", answered).await?;
+
+		println!("the owner tells the gateway who may come in");
+		let file = testbed.work.path().join("whitelist");
+		fs::write(&file, "198.18.72.9 # a friend\n").expect("a file in the testbed's folder");
+		let path = file.display().to_string();
+		household.run(gateway, &["whitelist", "set", &path, "--gateway-key", &opens])?;
+		household.process.journal().wait("the whitelist", PATIENCE, logged("whitelist")).await?;
+		let shown = household.run(gateway, &["whitelist", "show"])?;
+		assert!(shown.contains("198.18.72.9"), "{shown}");
 		testbed.finish();
 		Ok(())
 	});

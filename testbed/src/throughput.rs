@@ -1,0 +1,430 @@
+//! Figures about lists: how many indicators a second the chain takes in batches, and what a single report feels of it.
+//!
+//! Four real nodes share the machine. Each ISP reports its quarter of the list in batches, one every slot, and approves
+//! the others' as soon as they are in a block. Once a second one more indicator is reported by itself, with keys of its
+//! own, as an alert would be, and the other three ISPs vote as soon as it is in the pool.
+
+use crate::{
+	chain::{included, next, value_key, within, Chain},
+	error::{Error, Result},
+	loopback::{key, Loopback, Node},
+	timeline::Spread,
+	Site, PATIENCE,
+};
+use frame_support::{dispatch::DispatchClass, traits::Get};
+use futures::{
+	future::try_join_all,
+	stream::{FuturesUnordered, StreamExt},
+	try_join,
+};
+use jsonrpsee::core::client::Subscription;
+use ringfence_enforcer::core::extrinsic::{self, Anchor};
+use ringfence_primitives::{
+	call, Action, Address, Ballot, ChangeKind, Confidence, Direction, Indicator, IndicatorId, Lifetime, Note, Severity,
+	Terms, ThreatClass, Tlp, Vote,
+};
+use ringfence_runtime::{Runtime, RuntimeCall, SLOT_MILLIS};
+use serde_json::{json, Value};
+use sp_core::{sr25519, Pair};
+use std::{
+	cell::{Cell, RefCell},
+	collections::HashMap,
+	rc::Rc,
+	time::Duration,
+};
+use tokio::{
+	sync::{mpsc, Mutex},
+	time::{interval_at, Instant},
+};
+
+/// How often an ISP reports its share.
+const SLOT: Duration = Duration::from_millis(SLOT_MILLIS);
+/// How often a single indicator is reported.
+const ALERT_EVERY: Duration = Duration::from_secs(1);
+/// How long what is still under way at the end may take, before it counts as lost.
+const DRAIN: Duration = Duration::from_secs(30);
+/// Seconds of one line of the table.
+const ROW: u64 = 10;
+/// First of the addresses that lists are made of; alerts are about those from [`ALERTS`] on. Any unprotected ones do.
+const LISTS: u32 = 0x2000_0000;
+const ALERTS: u32 = 0x3000_0000;
+
+/// What the measurement is asked for.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Settings {
+	/// Seconds to report for; all of it has to fit into the life of one transaction's anchor
+	#[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(10..=300))]
+	pub seconds: u64,
+	/// Indicators a second in batches, all four ISPs together
+	#[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(4..=10_000))]
+	pub rate: u64,
+	/// Print one JSON object instead of text
+	#[arg(long)]
+	pub json: bool,
+}
+
+/// An account that makes one transaction after another at one node.
+struct Signer<'a> {
+	node: &'a Node,
+	pair: sr25519::Pair,
+	anchor: Anchor,
+	nonce: Mutex<u32>,
+	/// Bytes that it has submitted.
+	bytes: Cell<u64>,
+}
+
+impl<'a> Signer<'a> {
+	async fn new(node: &'a Node, secret: &str, anchor: Anchor) -> Result<Self> {
+		let pair = key(secret)?;
+		let nonce = Mutex::new(node.chain.next_nonce(&pair).await?);
+		Ok(Self { node, pair, anchor, nonce, bytes: Cell::new(0) })
+	}
+
+	/// Submits a call, one at a time; what becomes of it.
+	async fn submit(&self, call: &[u8]) -> Result<Subscription<Value>> {
+		let mut nonce = self.nonce.lock().await;
+		let transaction = extrinsic::sign(&self.pair, call, *nonce, &self.anchor);
+		let updates = self.node.chain.watch(&transaction).await?;
+		*nonce += 1;
+		self.bytes.set(self.bytes.get() + transaction.len() as u64);
+		Ok(updates)
+	}
+}
+
+/// What has happened so far; shared by all that goes on at once, on one thread.
+#[derive(Default)]
+struct Tally {
+	/// Indicators reported, those of alerts among them.
+	reported: Cell<u64>,
+	/// Alerts whose indicator is not yet active in a final block, and since when they are under way.
+	alerts: RefCell<HashMap<IndicatorId, Instant>>,
+	/// When everything had been submitted.
+	submitted: Cell<Option<Instant>>,
+}
+
+/// What was measured.
+#[derive(Default)]
+struct Figures {
+	/// Activations, at the moment in which they were seen to be final.
+	activated: Vec<(Instant, u64)>,
+	/// Seconds from the submission of a single report to its activation in a final block.
+	alerts: Spread,
+	/// Hundredths of the weight that a block's transactions may have.
+	fill: Spread,
+}
+
+fn terms(note: &str) -> Result<Terms> {
+	let checked = || Some((Confidence::new(90)?, Lifetime::new(3_600)?));
+	let (confidence, lifetime) = checked()
+		.ok_or_else(|| Error::Malformed { what: "the terms of a report".into(), cause: "out of range".into() })?;
+	Ok(Terms {
+		threat: ThreatClass::Botnet,
+		severity: Severity::High,
+		confidence,
+		direction: Direction::Both,
+		action: Action::Drop,
+		tlp: Tlp::Green,
+		lifetime,
+		evidence: None,
+		note: Note::truncated(note),
+	})
+}
+
+fn host(number: u32) -> Indicator {
+	Indicator::Host(Address::V4(number.to_be_bytes()))
+}
+
+/// Measures it.
+pub async fn throughput(settings: &Settings) -> Result<()> {
+	let network = Loopback::start().await?;
+	// A key of its own for alerts, so that they need not queue behind the lists.
+	for site in Site::ALL {
+		let account = key(&desk(site))?.public().0.into();
+		let call = RuntimeCall::Tiers(pallet_tiers::Call::delegate { account, report: true, vet: true });
+		network.call("naming a delegate", &key(&site.isp_secret())?, call).await?;
+	}
+	let anchor = network.chain(Site::A).anchor().await?;
+	let signers = |secret: fn(Site) -> String| {
+		let nodes = network.nodes.iter().zip(Site::ALL);
+		try_join_all(nodes.map(move |(node, site)| async move { Signer::new(node, &secret(site), anchor).await }))
+	};
+	let (lists, desks) = try_join!(signers(Site::isp_secret), signers(desk))?;
+
+	let cpu = || network.nodes.iter().map(|node| node.process.cpu_time()).collect::<Vec<_>>();
+	let (tally, start, before) = (Tally::default(), Instant::now(), cpu());
+	let (boxes, votes): (Vec<_>, Vec<_>) = lists.iter().map(|_| mpsc::unbounded_channel()).unzip();
+	let reporters = lists.iter().enumerate().map(|(place, signer)| {
+		// Everybody else votes.
+		let others = boxes.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, sender)| sender.clone());
+		report(signer, place, settings, start, others.collect(), &tally)
+	});
+	let reporters = try_join_all(reporters.collect::<Vec<_>>());
+	// The voters end with the last of the reporters, who hold the other ends.
+	drop(boxes);
+	let voters = try_join_all(lists.iter().zip(votes).map(|(signer, ballots)| vote(signer, ballots)));
+	let work = async {
+		try_join!(reporters, voters, alert(&desks, settings, start, &tally))?;
+		tally.submitted.set(Some(Instant::now()));
+		Ok::<_, Error>((start.elapsed(), cpu()))
+	};
+	let ((took, after), figures) = try_join!(work, observe(network.chain(Site::A), &tally))?;
+
+	let cores: Vec<f64> = after
+		.iter()
+		.zip(&before)
+		.map(|(after, before)| after.saturating_sub(*before).as_secs_f64() / took.as_secs_f64())
+		.collect();
+	let bytes = lists.iter().chain(&desks).map(|signer| signer.bytes.get()).sum::<u64>();
+	let summary = Summary { figures, reported: tally.reported.get(), bytes, took, cores };
+	if settings.json {
+		println!("{}", summary.json());
+	} else {
+		print!("{}", summary.render());
+	}
+	network.finish();
+	Ok(())
+}
+
+/// The secret with which an ISP handles alerts.
+fn desk(site: Site) -> String {
+	format!("{}//desk", site.isp_secret())
+}
+
+/// Reports one ISP's quarter of the list, in batches, and has the others vote on each as soon as it is in a block.
+async fn report(
+	signer: &Signer<'_>,
+	place: usize,
+	settings: &Settings,
+	start: Instant,
+	others: Vec<mpsc::UnboundedSender<Rc<[Ballot]>>>,
+	tally: &Tally,
+) -> Result<()> {
+	let (isps, length) = (Site::ALL.len() as u64, Duration::from_secs(settings.seconds));
+	let terms = terms(&format!("list of ISP {}", place + 1))?;
+	let hash = terms.hash();
+	// Spread over the slot, so that the four do not all come at once.
+	let mut ticks = interval_at(start + SLOT * place as u32 / isps as u32, SLOT);
+	let mut under_way = FuturesUnordered::new();
+	let (mut sent, mut running) = (0_u64, true);
+	while running || !under_way.is_empty() {
+		tokio::select! {
+			_ = ticks.tick(), if running => {
+				let elapsed = start.elapsed().min(length);
+				running = elapsed < length;
+				let due = settings.rate * elapsed.as_millis() as u64 / (1_000 * isps);
+				while sent < due {
+					let end = due.min(sent + u64::from(call::MAX_BATCH));
+					// Every fourth address: the ISPs' lists have nothing in common. Far fewer than 2^28.
+					let indicators: Vec<_> = (sent..end).map(|n| host(LISTS + (n * isps) as u32 + place as u32)).collect();
+					let mut updates = signer.submit(&call::report_batch(&terms, &indicators)).await?;
+					tally.reported.set(tally.reported.get() + (end - sent));
+					sent = end;
+					let ballots: Rc<[Ballot]> = indicators
+						.iter()
+						.map(|indicator| Ballot { id: indicator.id(), terms: hash, vote: Vote::Approve })
+						.collect();
+					under_way.push(async move {
+						let what = "a batch of reports to be in a block";
+						within(PATIENCE, what, included("a batch of reports", &mut updates)).await?;
+						Ok::<_, Error>(ballots)
+					});
+				}
+			},
+			Some(done) = under_way.next() => {
+				let ballots = done.map_err(|error| signer.node.explain(error))?;
+				for other in &others {
+					// A voter ends early only with an error, which ends everything.
+					let _ = other.send(ballots.clone());
+				}
+			},
+		}
+	}
+	Ok(())
+}
+
+/// Votes for one ISP, in batches of all that has come in.
+async fn vote(signer: &Signer<'_>, mut ballots: mpsc::UnboundedReceiver<Rc<[Ballot]>>) -> Result<()> {
+	while let Some(first) = ballots.recv().await {
+		let mut waiting = first.to_vec();
+		while let Ok(more) = ballots.try_recv() {
+			waiting.extend_from_slice(&more);
+		}
+		for batch in waiting.chunks(call::MAX_BATCH as usize) {
+			drop(signer.submit(&call::vote_batch(batch)).await?);
+		}
+	}
+	Ok(())
+}
+
+/// Reports a single indicator a second, by each ISP in turn, and has the other three vote at once.
+async fn alert(desks: &[Signer<'_>], settings: &Settings, start: Instant, tally: &Tally) -> Result<()> {
+	let terms = terms("alert")?;
+	let hash = terms.hash();
+	let mut ticks = interval_at(start, ALERT_EVERY);
+	for (number, place) in (0..settings.seconds as u32).zip((0..desks.len()).cycle()) {
+		ticks.tick().await;
+		let indicator = host(ALERTS + number);
+		let id = indicator.id();
+		tally.alerts.borrow_mut().insert(id, Instant::now());
+		drop(desks[place].submit(&call::report(&indicator, &terms)).await?);
+		tally.reported.set(tally.reported.get() + 1);
+		let vote = call::vote(&id, &hash, Vote::Approve);
+		let others = desks.iter().enumerate().filter(|(other, _)| *other != place);
+		try_join_all(others.map(|(_, desk)| desk.submit(&vote))).await?;
+	}
+	Ok(())
+}
+
+/// Counts what becomes active in final blocks, until everything is or nothing more can be hoped for.
+async fn observe(chain: &Chain, tally: &Tally) -> Result<Figures> {
+	let mut heads = chain.finalized_heads().await?;
+	let mut last = next(&mut heads).await?.number;
+	let mut figures = Figures::default();
+	let (mut seq, mut total) = (chain.log_head().await?.seq, 0_u64);
+	let limit = <<Runtime as frame_system::Config>::BlockWeights as Get<frame_system::limits::BlockWeights>>::get();
+	let limit = limit.get(DispatchClass::Normal).max_total.map_or(u64::MAX, |limit| limit.ref_time()).max(1);
+	loop {
+		let head = within(PATIENCE, "a final block", next(&mut heads)).await?.number;
+		let now = Instant::now();
+		for number in last + 1..=head {
+			let Some(hash) = chain.block_hash(number).await? else { continue };
+			let key = value_key("System", "BlockWeight");
+			let weight = chain.storage_at::<frame_system::ConsumedWeight>(&key, &hash);
+			if let Some(weight) = weight.await? {
+				let used = weight.get(DispatchClass::Normal).ref_time();
+				figures.fill.add(100.0 * used as f64 / limit as f64);
+			}
+		}
+		last = last.max(head);
+		let Some(hash) = chain.block_hash(head).await? else { continue };
+		let newest = chain.log_head_at(&hash).await?.seq;
+		let mut count = 0;
+		for change in chain.changes_at(seq + 1..=newest, &hash).await? {
+			let ChangeKind::Activated(decision) = change.kind else { continue };
+			count += 1;
+			if let Some(since) = tally.alerts.borrow_mut().remove(&decision.indicator.id()) {
+				figures.alerts.add((now - since).as_secs_f64());
+			}
+		}
+		seq = seq.max(newest);
+		total += count;
+		if count > 0 {
+			figures.activated.push((now, count));
+		}
+		if tally.submitted.get().is_some_and(|at| total >= tally.reported.get() || at.elapsed() > DRAIN) {
+			return Ok(figures);
+		}
+	}
+}
+
+/// All that is told.
+struct Summary {
+	figures: Figures,
+	reported: u64,
+	bytes: u64,
+	took: Duration,
+	/// Processor cores that each node kept busy.
+	cores: Vec<f64>,
+}
+
+impl Summary {
+	fn activated(&self) -> u64 {
+		self.figures.activated.iter().map(|(_, count)| count).sum()
+	}
+
+	/// Activations a second from the first to the last that was seen to be final; those of the first moment do not count,
+	/// for they took the time before it.
+	fn sustained(&self) -> f64 {
+		match self.figures.activated.as_slice() {
+			[(first, early), .., (last, _)] => {
+				(self.activated() - early) as f64 / (*last - *first).as_secs_f64().max(f64::EPSILON)
+			}
+			_ => 0.0,
+		}
+	}
+
+	/// Activations a second, by stretches of [`ROW`] seconds from the first one.
+	fn rows(&self) -> Vec<f64> {
+		let Some((first, _)) = self.figures.activated.first() else { return Vec::new() };
+		let mut rows = Vec::new();
+		for (at, count) in self.figures.activated.iter().skip(1) {
+			let row = ((*at - *first).as_secs() / ROW) as usize;
+			if rows.len() <= row {
+				rows.resize(row + 1, 0.0);
+			}
+			rows[row] += *count as f64 / ROW as f64;
+		}
+		rows
+	}
+
+	fn alerts(&self) -> [f64; 3] {
+		[50, 99, 100].map(|percent| self.figures.alerts.percentile(percent))
+	}
+
+	fn fill(&self) -> [f64; 2] {
+		[50, 100].map(|percent| self.figures.fill.percentile(percent))
+	}
+
+	fn block_bytes(&self) -> f64 {
+		self.bytes as f64 / (self.took.as_secs_f64() / SLOT.as_secs_f64()).max(1.0)
+	}
+
+	fn render(&self) -> String {
+		let mut text = format!("{:>12} {:>24}\n", "seconds", "activated and final /s");
+		for (row, rate) in self.rows().iter().enumerate() {
+			let from = row as u64 * ROW;
+			text += &format!("{:>12} {rate:>24.0}\n", format!("{from} to {}", from + ROW));
+		}
+		let [median, most] = self.fill();
+		let [p50, p99, max] = self.alerts();
+		let each = self.cores.iter().map(|cores| format!("{cores:.2}")).collect::<Vec<_>>().join(", ");
+		text += &format!(
+			"\nsustained      {:.0} indicators a second; {} of {} reported are active\n\
+			 blocks         {median:.0} % of the weight at the median, {most:.0} % at most; {:.0} kB of transactions a slot\n\
+			 nodes          {each} cores, {:.2} together\n\
+			 single report  p50 {p50:.2} s, p99 {p99:.2} s, max {max:.2} s from its submission to its final activation ({} of them)\n",
+			self.sustained(),
+			self.activated(),
+			self.reported,
+			self.block_bytes() / 1_000.0,
+			self.cores.iter().sum::<f64>(),
+			self.figures.alerts.count(),
+		);
+		text
+	}
+
+	fn json(&self) -> Value {
+		let [median, most] = self.fill();
+		let [p50, p99, max] = self.alerts();
+		json!({
+			"sustained": self.sustained(), "rows": self.rows(), "reported": self.reported, "activated": self.activated(),
+			"fill": { "p50": median, "max": most }, "slotBytes": self.block_bytes(), "cores": self.cores,
+			"single": { "p50": p50, "p99": p99, "max": max, "count": self.figures.alerts.count() },
+		})
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn the_rate_leaves_out_what_came_before_the_first_look() {
+		let first = Instant::now();
+		let at = |seconds| first + Duration::from_secs(seconds);
+		let activated = vec![(at(0), 700), (at(5), 5_000), (at(12), 7_000)];
+		let figures = Figures { activated, ..Figures::default() };
+		let summary = Summary { figures, reported: 12_700, bytes: 0, took: at(12) - first, cores: vec![0.5; 4] };
+		assert_eq!(summary.activated(), 12_700);
+		assert_eq!(summary.sustained(), 1_000.0);
+		assert_eq!(summary.rows(), [500.0, 700.0]);
+		assert!(summary.render().contains("1000 indicators a second; 12700 of 12700"));
+	}
+
+	#[test]
+	fn lists_and_alerts_are_about_different_hosts() {
+		let most = 10_000 * 300 + 4;
+		assert!(LISTS + most < ALERTS);
+		assert_ne!(host(LISTS).id(), host(LISTS + 1).id());
+	}
+}
