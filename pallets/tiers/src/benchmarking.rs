@@ -139,12 +139,12 @@ mod benches {
 	fn revoke_delegate() {
 		let (_, isps) = fill::<T>(0);
 		let last = equip::<T>(&isps);
-		let delegate: T::AccountId = account("delegate", 0, 0);
+		let hot_key: T::AccountId = account("delegate", 0, 0);
 
 		#[extrinsic_call]
-		_(RawOrigin::Signed(last), delegate.clone());
+		_(RawOrigin::Signed(last), hot_key.clone());
 
-		assert_eq!(Pallet::<T>::signer(&delegate), None);
+		assert_eq!(Pallet::<T>::signer(&hot_key), None);
 	}
 
 	#[benchmark]
@@ -209,13 +209,13 @@ mod benches {
 		let (_, isps) = fill::<T>(0);
 		let subscriber = subscribe::<T>(&isps[1]);
 		name_delegates::<T>(&subscriber, 1);
-		let delegate: T::AccountId = account("delegate", 0, 0);
+		let hot_key: T::AccountId = account("delegate", 0, 0);
 		Pallet::<T>::note(&subscriber, Deed::Confirmed);
 		let granted;
 
 		#[block]
 		{
-			let pass = Pallet::<T>::pass(&delegate, false).expect("a delegate of an active member");
+			let pass = Pallet::<T>::pass(&hot_key, false).expect("a delegate of an active member");
 			granted = Pallet::<T>::debit(&pass.member, 1, pass.allowance);
 		}
 

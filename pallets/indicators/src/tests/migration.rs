@@ -100,7 +100,9 @@ fn it_is_done_once() {
 	on_chain(|| {
 		put_version_1();
 		MigrateV1ToV2::<Test>::on_runtime_upgrade();
-		assert_storage_noop!(drop(MigrateV1ToV2::<Test>::on_runtime_upgrade()));
+		assert_storage_noop!({
+			MigrateV1ToV2::<Test>::on_runtime_upgrade();
+		});
 	});
 }
 
