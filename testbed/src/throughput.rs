@@ -80,11 +80,19 @@ impl<'a> Signer<'a> {
 		Ok(Self { node, pair, anchor, nonce, bytes: Cell::new(0) })
 	}
 
-	/// Submits a call, one at a time; what becomes of it.
-	async fn submit(&self, call: &[u8]) -> Result<Subscription<Value>> {
+	/// Submits a call, one at a time; what becomes of it. None where the pool has it and cannot say: a view of a new block
+	/// took it up from the pool before the submission itself reached that view.
+	async fn submit(&self, call: &[u8]) -> Result<Option<Subscription<Value>>> {
 		let mut nonce = self.nonce.lock().await;
 		let transaction = extrinsic::sign(&self.pair, call, *nonce, &self.anchor);
-		let updates = self.node.chain.watch(&transaction).await?;
+		let updates = loop {
+			match self.node.chain.watch(&transaction).await {
+				Err(error) if error.to_string().contains("Already Imported") => break None,
+				// The pool looked at it in a block of a fork that was given up meanwhile.
+				Err(error) if error.to_string().contains("State already discarded") => (),
+				updates => break Some(updates?),
+			}
+		};
 		*nonce += 1;
 		self.bytes.set(self.bytes.get() + transaction.len() as u64);
 		Ok(updates)
@@ -216,7 +224,7 @@ async fn report(
 					let end = due.min(sent + u64::from(call::MAX_BATCH));
 					// Every fourth address: the ISPs' lists have nothing in common. Far fewer than 2^28.
 					let indicators: Vec<_> = (sent..end).map(|n| host(LISTS + (n * isps) as u32 + place as u32)).collect();
-					let mut updates = signer.submit(&call::report_batch(&terms, &indicators)).await?;
+					let updates = signer.submit(&call::report_batch(&terms, &indicators)).await?;
 					tally.reported.set(tally.reported.get() + (end - sent));
 					sent = end;
 					let ballots: Rc<[Ballot]> = indicators
@@ -225,7 +233,10 @@ async fn report(
 						.collect();
 					under_way.push(async move {
 						let what = "a batch of reports to be in a block";
-						within(PATIENCE, what, included("a batch of reports", &mut updates)).await?;
+						match updates {
+							Some(mut updates) => drop(within(PATIENCE, what, included("a batch of reports", &mut updates)).await?),
+							None => within(PATIENCE, what, recorded(&signer.node.chain, &ballots)).await?,
+						}
 						Ok::<_, Error>(ballots)
 					});
 				}
@@ -237,6 +248,18 @@ async fn report(
 					let _ = other.send(ballots.clone());
 				}
 			},
+		}
+	}
+	Ok(())
+}
+
+/// Waits until the chain has a record of what is voted on.
+async fn recorded(chain: &Chain, ballots: &[Ballot]) -> Result<()> {
+	let mut heads = chain.best_heads().await?;
+	while let Some(ballot) = ballots.first() {
+		next(&mut heads).await?;
+		if !chain.indicator(&ballot.id).await?.is_null() {
+			break;
 		}
 	}
 	Ok(())

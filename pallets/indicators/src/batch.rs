@@ -1,7 +1,12 @@
 //! Batches: many reports or votes in one call, each of which succeeds or fails by itself.
 
-use crate::{lifecycle::Outcome, sitting::Sitting, Config, Error, Event, Members, Pallet, WeightInfo};
+use crate::{
+	lifecycle::{voted, Outcome},
+	sitting::Sitting,
+	Config, Deed, Error, Event, Head, Members, Pallet, WeightInfo,
+};
 use alloc::vec::Vec;
+use core::cell::Cell;
 use frame_support::{dispatch::DispatchResultWithPostInfo, ensure, storage::with_storage_layer, weights::Weight};
 use ringfence_primitives::{Ballot, Indicator, Terms};
 use sp_runtime::DispatchError;
@@ -16,6 +21,11 @@ struct Results {
 }
 
 impl Results {
+	/// How many succeeded.
+	const fn done(&self) -> u32 {
+		self.opened.saturating_add(self.entered).saturating_add(self.decided)
+	}
+
 	/// What the batch has cost. An item that failed did no more than one that was entered.
 	fn weight<T: Config>(&self) -> Weight {
 		T::WeightInfo::report_batch(self.opened)
@@ -50,17 +60,27 @@ impl<T: Config> Pallet<T> {
 	) -> DispatchResultWithPostInfo {
 		let (reporter, voice) = Self::reporter(who)?;
 		let most = Self::report_batch_weight(indicators.len());
-		let sitting = Sitting::open();
+		let sitting = Sitting::for_batch();
 		let results =
 			Self::each(indicators, |indicator| Self::report_as(&sitting, &reporter, voice, indicator, terms.clone()))?;
+		T::Members::note_times(&reporter, Deed::Reported, results.done());
 		Ok(Some(results.weight::<T>().min(most)).into())
 	}
 
 	pub(crate) fn do_vote_batch(who: &T::AccountId, ballots: Vec<Ballot>) -> DispatchResultWithPostInfo {
 		let isp = Self::voter(who)?;
 		let most = Self::vote_batch_weight(ballots.len());
-		let sitting = Sitting::open();
-		let results = Self::each(ballots, |ballot| Self::vote_as(&sitting, &isp, ballot))?;
+		let sitting = Sitting::for_batch();
+		let sightings = Cell::new(0u32);
+		let results = Self::each(ballots, |ballot| {
+			let outcome = Self::vote_as(&sitting, &isp, ballot)?;
+			if voted(ballot.vote) == Deed::Sighted {
+				sightings.set(sightings.get().saturating_add(1));
+			}
+			Ok(outcome)
+		})?;
+		T::Members::note_times(&isp, Deed::Sighted, sightings.get());
+		T::Members::note_times(&isp, Deed::Voted, results.done().saturating_sub(sightings.get()));
 		Ok(Some(results.weight::<T>().min(most)).into())
 	}
 
@@ -71,6 +91,7 @@ impl<T: Config> Pallet<T> {
 	) -> Result<Results, DispatchError> {
 		ensure!(!items.is_empty(), Error::<T>::EmptyBatch);
 		let mut results = Results::default();
+		let before = Head::<T>::get().seq;
 		for (index, item) in (0u32..).zip(items) {
 			let count = match with_storage_layer(|| act(item)) {
 				Ok(Outcome::Opened) => &mut results.opened,
@@ -83,9 +104,11 @@ impl<T: Config> Pallet<T> {
 			};
 			*count = count.saturating_add(1);
 		}
-		let Results { opened, entered, decided, failed } = results;
-		let done = opened.saturating_add(entered).saturating_add(decided);
-		Self::deposit_event(Event::BatchDone { done, failed });
+		let seq = Head::<T>::get().seq;
+		if seq > before {
+			Self::deposit_event(Event::Changed { seq });
+		}
+		Self::deposit_event(Event::BatchDone { done: results.done(), failed: results.failed });
 		Ok(results)
 	}
 }

@@ -12,8 +12,15 @@ impl<T: Config> Pallet<T> {
 		Self::append(ChangeKind::Tier1(T::Members::bytes(isp), sealed))
 	}
 
-	/// Appends a change and forgets the oldest beyond the retention bound. Returns its number.
+	/// Appends a change, and says so. Returns its number.
 	pub(crate) fn append(kind: ChangeKind) -> Result<u64, DispatchError> {
+		let seq = Self::append_quietly(kind)?;
+		Self::deposit_event(Event::Changed { seq });
+		Ok(seq)
+	}
+
+	/// Appends a change and forgets the oldest beyond the retention bound. Returns its number.
+	pub(crate) fn append_quietly(kind: ChangeKind) -> Result<u64, DispatchError> {
 		let mut head = Head::<T>::get();
 		let seq = head.seq.checked_add(1).ok_or(ArithmeticError::Overflow)?;
 		let change = Change { seq, at: T::Clock::now(), previous: head.hash, kind };
@@ -26,7 +33,6 @@ impl<T: Config> Pallet<T> {
 			head.oldest = head.oldest.saturating_add(1);
 		}
 		Head::<T>::put(head);
-		Self::deposit_event(Event::Changed { seq });
 		Ok(seq)
 	}
 

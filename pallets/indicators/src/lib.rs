@@ -204,7 +204,7 @@ pub mod pallet {
 	pub enum Event<T: Config> {
 		/// A new indicator awaits votes.
 		Reported { id: IndicatorId, reporter: T::AccountId },
-		/// An ISP voted.
+		/// An ISP voted. The votes of a batch are not told one by one.
 		Voted { id: IndicatorId, isp: T::AccountId, vote: Vote },
 		/// An indicator is enforced before it is confirmed: entry `seq` of the change log.
 		ActivatedProvisionally { id: IndicatorId, seq: u64 },
@@ -236,7 +236,7 @@ pub mod pallet {
 		Unprotected { network: Network, seq: u64 },
 		/// Governance set the parameters.
 		ParametersSet { parameters: Parameters },
-		/// The change log grew to `seq`.
+		/// The change log grew to `seq`: once for each change, and once for all of a batch.
 		Changed { seq: u64 },
 	}
 

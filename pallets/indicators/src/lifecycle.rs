@@ -39,6 +39,14 @@ enum Verdict {
 	Overturned,
 }
 
+/// What the ledger calls a vote.
+pub(crate) const fn voted(vote: Vote) -> Deed {
+	match vote {
+		Vote::Sighting => Deed::Sighted,
+		Vote::Approve | Vote::Reject => Deed::Voted,
+	}
+}
+
 impl<T: Config> Pallet<T> {
 	/// The member in whose name `who` may report.
 	pub(crate) fn reporter(who: &T::AccountId) -> Result<(T::AccountId, Voice), Error<T>> {
@@ -136,7 +144,9 @@ impl<T: Config> Pallet<T> {
 			Self::ensure_outside(&record.indicator, &sitting.protected)?;
 		}
 		let outcome = Self::cast(sitting, id, record, isp, vote)?;
-		T::Members::note(isp, if vote == Vote::Sighting { Deed::Sighted } else { Deed::Voted });
+		if !sitting.batch {
+			T::Members::note(isp, voted(vote));
+		}
 		Ok(outcome)
 	}
 
@@ -166,11 +176,13 @@ impl<T: Config> Pallet<T> {
 			dispute: Dispute::None,
 		};
 		Self::index_named(&id, &record.indicator);
-		T::Members::note(reporter, Deed::Reported);
+		if !sitting.batch {
+			T::Members::note(reporter, Deed::Reported);
+		}
 		Self::deposit_event(Event::Reported { id, reporter: reporter.clone() });
 		if voice == Voice::Isp {
 			record.votes.try_push((reporter.clone(), Vote::Approve)).map_err(|_| Error::<T>::NotIsp)?;
-			Self::deposit_event(Event::Voted { id, isp: reporter.clone(), vote: Vote::Approve });
+			Self::tell_vote(sitting, id, reporter, Vote::Approve);
 			if sitting.quorum(&record.indicator) <= 1 {
 				return Self::activate(sitting, id, record);
 			}
@@ -179,7 +191,7 @@ impl<T: Config> Pallet<T> {
 			record.status = Status::Provisional { since: sitting.now };
 			record.ends_at =
 				sitting.now.saturating_add(sitting.settings.provisional_lifetime.min(Self::millis(&record.terms)));
-			let seq = Self::begin(&record.decision())?;
+			let seq = Self::begin(sitting, &record.decision())?;
 			Self::deposit_event(Event::ActivatedProvisionally { id, seq });
 		}
 		Self::enter(&id, record);
@@ -198,9 +210,18 @@ impl<T: Config> Pallet<T> {
 		ensure!(record.reporter != *isp, Error::<T>::AlreadyVoted);
 		ensure!(terms.cover(&record.terms), Error::<T>::OtherTerms);
 		let outcome = Self::cast(sitting, id, record, isp, Vote::Sighting)?;
-		T::Members::note(isp, Deed::Reported);
+		if !sitting.batch {
+			T::Members::note(isp, Deed::Reported);
+		}
 		T::Members::note(isp, Deed::Sighted);
 		Ok(outcome)
+	}
+
+	/// The votes of a batch are in the records, and are not told one by one.
+	fn tell_vote(sitting: &Sitting<T>, id: IndicatorId, isp: &T::AccountId, vote: Vote) {
+		if !sitting.batch {
+			Self::deposit_event(Event::Voted { id, isp: isp.clone(), vote });
+		}
 	}
 
 	/// Enters a vote and does what it decides. Stores the record.
@@ -218,7 +239,7 @@ impl<T: Config> Pallet<T> {
 		} else {
 			record.votes.try_push((isp.clone(), vote)).map_err(|_| Error::<T>::NotIsp)?;
 		}
-		Self::deposit_event(Event::Voted { id, isp: isp.clone(), vote });
+		Self::tell_vote(sitting, id, isp, vote);
 
 		let (approvals, rejections) = record.tally();
 		if record.is_unconfirmed() {
@@ -247,8 +268,8 @@ impl<T: Config> Pallet<T> {
 		record.ends_at = sitting.now.saturating_add(Self::millis(&record.terms));
 		record.confidence = record.raised_confidence();
 		let seq = match provisional {
-			Some(before) => Self::renew(&before, &record.decision())?,
-			None => Self::begin(&record.decision())?,
+			Some(before) => Self::renew(sitting, &before, &record.decision())?,
+			None => Self::begin(sitting, &record.decision())?,
 		};
 		Self::judge(&record, Verdict::Upheld);
 		Self::enter(&id, record);
@@ -274,9 +295,11 @@ impl<T: Config> Pallet<T> {
 		sitting.dismiss_absent(&mut record);
 		record.ends_at = ends_at;
 		record.confidence = record.raised_confidence();
-		let seq = Self::renew(&before, &record.decision())?;
+		let seq = Self::renew(sitting, &before, &record.decision())?;
 		Self::enter(&id, record);
-		T::Members::note(isp, Deed::Reported);
+		if !sitting.batch {
+			T::Members::note(isp, Deed::Reported);
+		}
 		Self::deposit_event(Event::Extended { id, seq });
 		Ok(Outcome::Decided)
 	}

@@ -62,6 +62,11 @@ pub trait Members<AccountId> {
 	/// Enters a deed into the ledger. The member may have left.
 	fn note(member: &AccountId, deed: Deed);
 
+	/// Writes the same deed into the ledger several times.
+	fn note_times(member: &AccountId, deed: Deed, times: u32) {
+		(0..times).for_each(|_| Self::note(member, deed));
+	}
+
 	/// The identity, for those who know nothing of the chain's accounts.
 	fn bytes(member: &AccountId) -> AccountBytes;
 

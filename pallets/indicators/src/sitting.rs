@@ -12,13 +12,30 @@ pub(crate) struct Sitting<T: Config> {
 	pub(crate) protected: BoundedVec<Network, T::MaxProtected>,
 	/// In order.
 	isps: Vec<T::AccountId>,
+	/// Whether the call has many items: then what is the same for all of them is told once, and not for each.
+	pub(crate) batch: bool,
 }
 
 impl<T: Config> Sitting<T> {
 	pub(crate) fn open() -> Self {
+		Self::with(false)
+	}
+
+	/// One for a call of many items.
+	pub(crate) fn for_batch() -> Self {
+		Self::with(true)
+	}
+
+	fn with(batch: bool) -> Self {
 		let mut isps = T::Members::isps();
 		isps.sort_unstable();
-		Self { now: T::Clock::now(), settings: Settings::<T>::get(), protected: ProtectedNetworks::<T>::get(), isps }
+		Self {
+			now: T::Clock::now(),
+			settings: Settings::<T>::get(),
+			protected: ProtectedNetworks::<T>::get(),
+			isps,
+			batch,
+		}
 	}
 
 	/// How many ISPs are active.

@@ -54,8 +54,8 @@ impl Deed {
 		}
 	}
 
-	fn count(self, contribution: &mut Contribution) {
-		let increase = |counter: &mut u32| *counter = counter.saturating_add(1);
+	fn count(self, contribution: &mut Contribution, times: u32) {
+		let increase = |counter: &mut u32| *counter = counter.saturating_add(times);
 		match self {
 			Self::Reported => increase(&mut contribution.reports),
 			Self::Confirmed => increase(&mut contribution.confirmed),
@@ -153,15 +153,23 @@ impl Decay {
 impl<T: Config> Pallet<T> {
 	/// Writes a deed into the ledger.
 	pub fn note(member: &T::AccountId, deed: Deed) {
+		Self::note_times(member, deed, 1);
+	}
+
+	/// Writes the same deed into the ledger several times.
+	pub fn note_times(member: &T::AccountId, deed: Deed, times: u32) {
+		if times == 0 {
+			return;
+		}
 		Ledger::<T>::mutate(member, |entry| {
-			deed.count(&mut entry.contribution);
+			deed.count(&mut entry.contribution, times);
 			let (good, bad) = deed.worth();
 			if good == 0 && bad == 0 {
 				return;
 			}
 			let decay = Self::decay(&mut entry.score);
-			entry.score.good = entry.score.good.saturating_add(decay.then(good));
-			entry.score.bad = entry.score.bad.saturating_add(decay.then(bad));
+			entry.score.good = entry.score.good.saturating_add(decay.then(good.saturating_mul(times)));
+			entry.score.bad = entry.score.bad.saturating_add(decay.then(bad.saturating_mul(times)));
 		});
 	}
 

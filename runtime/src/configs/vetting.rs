@@ -154,6 +154,10 @@ impl pallet_indicators::Members<AccountId> for Register {
 	}
 
 	fn note(member: &AccountId, deed: Deed) {
+		Self::note_times(member, deed, 1);
+	}
+
+	fn note_times(member: &AccountId, deed: Deed, times: u32) {
 		use pallet_tiers::Deed as Entry;
 		let entry = match deed {
 			Deed::Reported => Entry::Reported,
@@ -169,7 +173,7 @@ impl pallet_indicators::Members<AccountId> for Register {
 			Deed::Disputed => Entry::Disputed,
 			Deed::DisputeLost => Entry::DisputeLost,
 		};
-		Tiers::<Runtime>::note(member, entry);
+		Tiers::<Runtime>::note_times(member, entry, times);
 	}
 
 	fn bytes(member: &AccountId) -> AccountBytes {
