@@ -714,7 +714,7 @@ mod tests {
 	#[test]
 	fn others_do_not_read_it_nor_speak_in_its_name() {
 		let [old, new] = keys();
-		assert_eq!(open_tier(&[old.clone()], &[1; 32], &word()), Err(TierError::UnknownKey(2)));
+		assert_eq!(open_tier(std::slice::from_ref(&old), &[1; 32], &word()), Err(TierError::UnknownKey(2)));
 		assert_eq!(open_tier(&[], &[1; 32], &word()), Err(TierError::UnknownKey(2)));
 		let other = TierKey { number: 2, ..old };
 		assert_eq!(open_tier(&[other], &[1; 32], &word()), Err(TierError::WrongKey));

@@ -103,7 +103,7 @@ impl Polls {
 			self.ready_since.get_or_insert(now.checked_sub(GATHER).unwrap_or(now));
 		}
 		let full = self.ready.len() >= MAX_BATCH as usize;
-		if !full && !self.ready_since.is_some_and(|since| since + GATHER <= now) {
+		if !full && self.ready_since.is_none_or(|since| since + GATHER > now) {
 			return Vec::new();
 		}
 		self.ready_since = None;

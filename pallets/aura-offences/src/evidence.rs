@@ -86,11 +86,8 @@ fn sealed_hash<H: Header>(proof: &EquivocationProof<H, AuthorityId>, header: &H)
 	let mut header = header.clone();
 	let seal = header.digest_mut().pop()?;
 	let seal: AuthoritySignature = seal.as_aura_seal()?;
-	let slot = header
-		.digest()
-		.logs()
-		.iter()
-		.find_map(|item| CompatibleDigestItem::<AuthoritySignature>::as_aura_pre_digest(item))?;
+	let slot =
+		header.digest().logs().iter().find_map(CompatibleDigestItem::<AuthoritySignature>::as_aura_pre_digest)?;
 	let hash = header.hash();
 	(slot == proof.slot && proof.offender.verify(&hash, &seal)).then_some(hash)
 }
