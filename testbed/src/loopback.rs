@@ -86,14 +86,7 @@ impl Loopback {
 			.arg(chain_spec()?)
 			.arg("--base-path")
 			.arg(self.work.folder(name)?)
-			.args([
-				"--allow-private-ip",
-				"--no-mdns",
-				"--no-telemetry",
-				"--no-prometheus",
-				"--pool-type",
-				"single-state",
-			])
+			.args(["--allow-private-ip", "--no-mdns", "--no-telemetry", "--no-prometheus"])
 			.args(["--node-key", &node_key(number)])
 			// The loopback reaches nobody else, and new session keys take an unsafe method.
 			.args(["--rpc-port", &rpc.to_string(), "--rpc-methods", "unsafe"]);
