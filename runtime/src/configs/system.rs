@@ -24,8 +24,8 @@ const NORMAL: Perbill = Perbill::from_percent(80);
 const MAX_BLOCK_BYTES: u32 = 2 * 1024 * 1024;
 
 parameter_types! {
-	/// What a key costs beside the processor time of its call. Measured on ParityDB with the state in memory, as a
-	/// validator of this chain has it: docs/development.md. The SDK's figures are for states of many gigabytes.
+	/// What a key costs beside the processor time of its call: an estimate for ParityDB with the state in memory. The SDK's
+	/// figures are for states of many gigabytes. docs/development.md has what full blocks take.
 	pub const DbWeight: RuntimeDbWeight = RuntimeDbWeight {
 		read: 3 * WEIGHT_REF_TIME_PER_MICROS,
 		write: 12 * WEIGHT_REF_TIME_PER_MICROS,
