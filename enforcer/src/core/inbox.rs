@@ -61,6 +61,7 @@ impl InboxPolicy {
 				Some(_) => Verdict::Promote(Box::new(own_report(settings, indicator, terms))),
 				None => Verdict::Leave,
 			},
+			// Whether an indicator does harm cannot be read off its name.
 			Body::Dispute(_) => Verdict::Leave,
 			Body::TierKey(_) | Body::Whitelist(_) => Verdict::Dismiss("nothing that a subscriber tells".into()),
 		}

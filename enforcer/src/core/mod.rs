@@ -6,6 +6,7 @@ pub mod extrinsic;
 pub mod frame;
 pub mod hex;
 pub mod inbox;
+pub mod list;
 pub mod policy;
 pub mod report;
 pub mod ruleset;

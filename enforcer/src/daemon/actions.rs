@@ -12,7 +12,7 @@ use super::{
 	now_ms, secrets,
 	sense::open_call,
 	state::{self, StateError},
-	submit::{once, Call, Job, OnceError},
+	submit::{once, Call, Job, OnceError, Remedy, PATIENCE_QUOTA, PAUSE_QUOTA, RETRIES},
 	tray::{Item, Tray, TrayError},
 };
 use crate::core::{
@@ -20,15 +20,35 @@ use crate::core::{
 	envelope::{seal, seal_tier, tier_key, Context, SealError, Sender},
 	hex::{self, HexError},
 	inbox::{own_decision, own_report},
+	list::{self, LineError, List, ListError},
 	report::Report,
 };
 use ringfence_primitives::{
+	call::MAX_BATCH,
 	envelope::{Body, EnvelopeKey, Letter, Message, Outcome, TierChange, TierKey, MAX_WHITELIST},
-	AccountBytes, Digest, Indicator, IndicatorId, Millis, Network,
+	AccountBytes, Digest, Dossier, Indicator, IndicatorId, Millis, Network, Standing, Terms, Transport,
 };
 use sp_core::Pair;
-use std::{io, path::Path, str::FromStr};
-use tokio::runtime;
+use std::{
+	fs::File,
+	io::{self, Read},
+	path::Path,
+	str::FromStr,
+	sync::Arc,
+	time::Duration,
+};
+use tokio::{
+	runtime,
+	task::JoinSet,
+	time::{sleep, Instant},
+};
+
+/// Skipped lines of a list that are told one by one.
+const TOLD: usize = 20;
+/// Indicators that are looked up at a time.
+const LOOKS: usize = 32;
+/// Pause before a batch that was lost is sent again: two blocks.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a command did not do what it says.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +114,38 @@ pub enum ActionError {
 		/// What is wrong.
 		cause: String,
 	},
-	/// Some of several calls did not get through; the others did.
-	#[error("{text}\n{failed} of {all} were not told")]
+	/// A household's account.
+	#[error("subscriber: a list is reported in the open, by ISPs and researchers; a household tells its ISP")]
+	Household,
+	/// A list that cannot be read.
+	#[error("{path}: {source}")]
+	Unreadable {
+		/// The file.
+		path: String,
+		/// Why.
+		source: io::Error,
+	},
+	/// A list that is refused.
+	#[error("{path}: {source}")]
+	List {
+		/// The file.
+		path: String,
+		/// Why.
+		source: ListError,
+	},
+	/// A list without an indicator.
+	#[error("{0}: nothing in it to report")]
+	EmptyList(String),
+	/// An indicator that the member cannot dispute.
+	#[error("{}: {cause}", hex::encode(.id))]
+	Undisputable {
+		/// Its name.
+		id: IndicatorId,
+		/// Why not.
+		cause: &'static str,
+	},
+	/// Some of several calls, or of their items, did not get through; the others did.
+	#[error("{text}\n{failed} of {all} did not get through")]
 	Partly {
 		/// What became of each.
 		text: String,
@@ -129,9 +179,50 @@ impl FromStr for Recipient {
 	}
 }
 
+/// What a dispute is about: `0xID`, or the indicator itself as a list has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Subject {
+	/// The indicator of this name.
+	Id(IndicatorId),
+	/// The indicator.
+	Indicator(Indicator),
+}
+
+/// Why a text is no [`Subject`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SubjectError {
+	/// It begins like a name.
+	#[error(transparent)]
+	Id(#[from] HexError),
+	/// It does not.
+	#[error(transparent)]
+	Indicator(#[from] LineError),
+}
+
+impl FromStr for Subject {
+	type Err = SubjectError;
+
+	fn from_str(text: &str) -> std::result::Result<Self, SubjectError> {
+		Ok(match text.starts_with("0x") {
+			true => Self::Id(hex::digest(text)?),
+			false => Self::Indicator(list::indicator(text, None)?),
+		})
+	}
+}
+
+impl Subject {
+	/// The name of the indicator.
+	pub fn id(&self) -> IndicatorId {
+		match self {
+			Self::Id(id) => *id,
+			Self::Indicator(indicator) => indicator.id(),
+		}
+	}
+}
+
 /// A connection, and who speaks over it.
 struct Session {
-	connection: Connection,
+	connection: Arc<Connection>,
 	keys: Keys,
 	member: AccountBytes,
 }
@@ -146,7 +237,7 @@ impl Session {
 		let mut failure = ChainError::Closed;
 		for endpoint in &config.endpoints {
 			match Connection::open(endpoint, genesis).await {
-				Ok(connection) => return Ok(Self { connection, keys, member }),
+				Ok(connection) => return Ok(Self { connection: Arc::new(connection), keys, member }),
 				Err(error) => failure = error,
 			}
 		}
@@ -175,6 +266,74 @@ impl Session {
 		// A name is the hash of what it names, so the node cannot pass another indicator off.
 		let indicator = dossier.map(|dossier| dossier.indicator).filter(|indicator| indicator.id() == *id);
 		indicator.ok_or(ActionError::NoIndicator(*id))
+	}
+
+	/// Disputes the indicator called `id`, in the open.
+	async fn dispute(&self, id: IndicatorId) -> Result<String> {
+		let dossier = self.connection.dossier(&id).await?.ok_or(ActionError::NoIndicator(id))?;
+		match undisputable(&dossier, &self.member) {
+			Some(cause) => Err(ActionError::Undisputable { id, cause }),
+			None => self.call(id, Call::Dispute).await,
+		}
+	}
+
+	/// Reports `indicators`, a batch after the other: how many are in blocks, and what kept the rest from it.
+	async fn report_all(
+		&self,
+		indicators: &[Indicator],
+		terms: &Terms,
+		tell: &mut dyn FnMut(&str),
+	) -> (usize, Option<OnceError>) {
+		let (mut sent, mut size) = (0, MAX_BATCH as usize);
+		let (mut since, mut tries) = (Instant::now(), 0);
+		while let Some(first) = indicators.get(sent) {
+			let batch = &indicators[sent..indicators.len().min(sent + size)];
+			let job = Job { id: first.id(), call: Call::ReportBatch(Box::new((terms.clone(), batch.to_vec()))) };
+			let cause = match once(&self.connection, &self.keys.account, &job).await {
+				Ok(block) => {
+					sent += batch.len();
+					(since, tries) = (Instant::now(), 0);
+					tell(&format!("{sent} of {}: in block {block}", indicators.len()));
+					continue;
+				}
+				Err(cause) => cause,
+			};
+			match cause.remedy() {
+				Remedy::Fewer if batch.len() > 1 => size = batch.len() / 2,
+				Remedy::Wait if since.elapsed() < PATIENCE_QUOTA => sleep(PAUSE_QUOTA).await,
+				Remedy::Again if tries < RETRIES => {
+					tries += 1;
+					sleep(PAUSE).await;
+				}
+				_ => return (sent, Some(cause)),
+			}
+		}
+		(sent, None)
+	}
+
+	/// Those of `indicators` that the chain has not taken, each with the cause as far as it can be told, in their order.
+	async fn not_taken(&self, indicators: &[Indicator]) -> Result<Vec<(Indicator, &'static str)>> {
+		let mut looks = JoinSet::new();
+		let mut rest = (0..).zip(indicators.iter().cloned());
+		let mut found: Vec<(usize, Indicator, &'static str)> = Vec::new();
+		loop {
+			while looks.len() < LOOKS {
+				let Some((place, indicator)) = rest.next() else { break };
+				let connection = self.connection.clone();
+				looks.spawn(async move {
+					let dossier = connection.dossier(&indicator.id()).await;
+					(place, indicator, dossier)
+				});
+			}
+			let Some(look) = looks.join_next().await else { break };
+			// None was cancelled, so it panicked, and so does this.
+			let (place, indicator, dossier) = look.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+			if let Some(cause) = refusal(dossier?.as_ref()) {
+				found.push((place, indicator, cause));
+			}
+		}
+		found.sort_unstable_by_key(|(place, ..)| *place);
+		Ok(found.into_iter().map(|(_, indicator, cause)| (indicator, cause)).collect())
 	}
 
 	async fn send_tier_key(&self, key: &TierKey, recipients: &[(AccountBytes, EnvelopeKey)]) -> Result<String> {
@@ -220,6 +379,28 @@ fn identity(config: &Config) -> Result<(Keys, AccountBytes)> {
 	let keys = key::load_all(config.key_file.as_deref().ok_or(ActionError::NoAccount)?)?;
 	let member = config.member.unwrap_or(keys.account.public().0);
 	Ok((keys, member))
+}
+
+/// Why `member` cannot dispute an indicator, if it cannot.
+fn undisputable(dossier: &Dossier, member: &AccountBytes) -> Option<&'static str> {
+	if dossier.reporter == *member {
+		return Some("reported by this member, who takes it back with `indicators.withdraw(id)`");
+	}
+	match dossier.standing {
+		Standing::Active { .. } => None,
+		Standing::Disputed { .. } => Some("disputed already: an ISP can vote on it"),
+		Standing::Proposed | Standing::Provisional { .. } => Some("not confirmed yet: an ISP can vote on it"),
+		Standing::Rejected => Some("voted down, and so not active"),
+	}
+}
+
+/// Why a report came to nothing, from what is on record afterwards; None if it came to something.
+fn refusal(dossier: Option<&Dossier>) -> Option<&'static str> {
+	match dossier.map(|dossier| dossier.standing) {
+		None => Some("not on record"),
+		Some(Standing::Rejected) => Some("voted down, and not to be reported again yet"),
+		Some(_) => None,
+	}
 }
 
 fn on_chain<T>(work: impl std::future::Future<Output = Result<T>>) -> Result<T> {
@@ -291,17 +472,108 @@ pub fn inbox_act(config: &Config, letter: &Digest) -> Result<String> {
 pub fn inbox_promote(config: &Config, letter: &Digest) -> Result<String> {
 	let mut tray = tray(config)?;
 	let item = tray.find(letter)?;
-	let (id, call) = match &item.body {
-		Body::Report(indicator, terms) => {
-			let Report { id, indicator, terms } = own_report(&config.reporting, indicator, terms);
-			(id, open_call(config.provisional, indicator, terms))
+	let said = on_chain(async {
+		let session = Session::open(config).await?;
+		match &item.body {
+			Body::Report(indicator, terms) => {
+				let Report { id, indicator, terms } = own_report(&config.reporting, indicator, terms);
+				session.call(id, open_call(config.provisional, indicator, terms)).await
+			}
+			Body::Dispute(id) => session.dispute(*id).await,
+			Body::TierKey(_) | Body::Whitelist(_) => Err(ActionError::Senseless),
 		}
-		Body::Dispute(id) => (*id, Call::Dispute),
-		Body::TierKey(_) | Body::Whitelist(_) => return Err(ActionError::Senseless),
-	};
-	let said = on_chain(async { Session::open(config).await?.call(id, call).await })?;
+	})?;
 	tray.settle(letter, Outcome::Promoted)?;
 	Ok(said)
+}
+
+/// Reports everything on a list under `terms`, in the open; `-` is the standard input. `protocol` is that of services that
+/// name none. What is passed over, and how far it is, goes to `tell` at once.
+pub fn report_list(
+	config: &Config,
+	file: &Path,
+	protocol: Option<Transport>,
+	terms: &Terms,
+	tell: &mut dyn FnMut(&str),
+) -> Result<String> {
+	if config.subscriber.is_some() {
+		return Err(ActionError::Household);
+	}
+	let path = file.display().to_string();
+	let text = read_list(file).map_err(|source| ActionError::Unreadable { path: path.clone(), source })?;
+	// What this enforcer would not block is not what to tell others to block.
+	let exempt: Vec<_> = config.protected.iter().chain(&config.allow).copied().collect();
+	let list =
+		list::parse(&text, protocol, &exempt).map_err(|source| ActionError::List { path: path.clone(), source })?;
+	told(&path, &list).iter().for_each(|line| tell(line));
+	let List { indicators, .. } = list;
+	if indicators.is_empty() {
+		return Err(ActionError::EmptyList(path));
+	}
+	on_chain(async {
+		let session = Session::open(config).await?;
+		let all = indicators.len();
+		let (sent, cause) = session.report_all(&indicators, terms, tell).await;
+		let mut lines = Vec::new();
+		let mut failed = all - sent;
+		if let Some(cause) = cause {
+			lines.push(format!("{failed} were not reported: {cause}"));
+		}
+		match session.not_taken(&indicators[..sent]).await {
+			Ok(found) => {
+				failed += found.len();
+				lines.extend(found.iter().map(|(indicator, cause)| format!("{indicator}: {cause}")));
+			}
+			Err(cause) => {
+				failed = all;
+				lines.push(format!("{sent} were reported, but what became of them is not known: {cause}"));
+			}
+		}
+		match failed {
+			0 => Ok(format!("all {all} are on record")),
+			_ => {
+				lines.push(format!("{} are on record", all - failed));
+				Err(ActionError::Partly { text: lines.join("\n"), failed, all })
+			}
+		}
+	})
+}
+
+/// The bytes of a list, though no more than one too many.
+fn read_list(file: &Path) -> io::Result<Vec<u8>> {
+	let source: Box<dyn Read> = match file == Path::new("-") {
+		true => Box::new(io::stdin()),
+		false => Box::new(File::open(file)?),
+	};
+	let mut text = Vec::new();
+	source.take(list::MAX_BYTES as u64 + 1).read_to_end(&mut text)?;
+	Ok(text)
+}
+
+/// What a person should know of a list, in bounded length.
+fn told(path: &str, list: &List) -> Vec<String> {
+	let each = |list::Skipped { line, cause }: &list::Skipped| format!("{path}: line {line}: {cause}");
+	let mut lines: Vec<_> = list.skipped.iter().take(TOLD).map(each).collect();
+	if list.skipped.len() > TOLD {
+		lines.push(format!("{path}: … and {} more lines", list.skipped.len() - TOLD));
+	}
+	let (read, skipped, repeated) = (list.indicators.len(), list.skipped.len(), list.repeated);
+	lines.push(format!("{path}: {read} to report, {skipped} lines skipped, {repeated} repeated"));
+	lines
+}
+
+/// Says that an indicator should not be active: a household to its provider, sealed, everybody else in the open.
+pub fn dispute(config: &Config, subject: &Subject) -> Result<String> {
+	let id = subject.id();
+	on_chain(async {
+		let session = Session::open(config).await?;
+		let Some(provider) = config.subscriber else { return session.dispute(id).await };
+		// Nothing is asked about the indicator: the node need not know what the letter is about.
+		let message = Message { at: now_ms(), body: Body::Dispute(id) };
+		let context = session.context(provider.account);
+		let (envelope, _) = seal(&mut secrets(), &provider.key, Sender::Signed, &context, &message)?;
+		session.call(id, Call::Send { to: provider.account, envelope }).await
+	})
 }
 
 /// The public key that belongs to the account's secret.
@@ -421,6 +693,103 @@ mod tests {
 		for text in ["", "0x01", &format!("{}:", digest("01")), &format!(":{}", digest("01"))] {
 			assert!(text.parse::<Recipient>().is_err(), "{text:?}");
 		}
+	}
+
+	#[test]
+	fn disputes_are_about_names_or_indicators() {
+		let id = [5; 32];
+		assert_eq!(hex::encode(&id).parse::<Subject>(), Ok(Subject::Id(id)));
+		let host: Subject = "203.0.113.9".parse().unwrap();
+		assert_eq!(host.id(), Indicator::from("203.0.113.9".parse::<Network>().unwrap()).id());
+		for text in ["203.0.113.0/24", "tcp 203.0.113.9:23", "2001:db8::1"] {
+			assert!(matches!(text.parse::<Subject>(), Ok(Subject::Indicator(_))), "{text}");
+		}
+		for text in ["", "0x05", "0x203.0.113.9", "example.net", "203.0.113.9:23"] {
+			assert!(text.parse::<Subject>().is_err(), "{text:?}");
+		}
+	}
+
+	fn dossier(standing: Standing) -> Dossier {
+		use ringfence_primitives::{Action, Confidence, Direction, Lifetime, Note, Severity, ThreatClass, Tlp};
+		let indicator: Indicator = "203.0.113.9".parse::<Network>().unwrap().into();
+		let terms = Terms {
+			threat: ThreatClass::Other,
+			severity: Severity::Low,
+			confidence: Confidence::MIN,
+			direction: Direction::Both,
+			action: Action::Drop,
+			tlp: Tlp::Green,
+			lifetime: Lifetime::MIN,
+			evidence: None,
+			note: Note::default(),
+		};
+		let id = indicator.id();
+		Dossier { id, indicator, terms, standing, reporter: [1; 32], proposed_at: 0, ends_at: 1, votes: Vec::new() }
+	}
+
+	#[test]
+	fn only_what_is_active_and_another_members_can_be_disputed() {
+		let (active, disputed) =
+			(Standing::Active { since: 0 }, Standing::Disputed { since: 0, by: [3; 32], until: 1 });
+		assert_eq!(undisputable(&dossier(active), &[2; 32]), None);
+		assert!(undisputable(&dossier(active), &[1; 32]).is_some_and(|cause| cause.contains("withdraw")));
+		for standing in [disputed, Standing::Proposed, Standing::Provisional { since: 0 }, Standing::Rejected] {
+			assert!(undisputable(&dossier(standing), &[2; 32]).is_some(), "{standing:?}");
+		}
+	}
+
+	#[test]
+	fn a_report_came_to_something_if_it_is_on_record_and_not_voted_down() {
+		assert_eq!(refusal(None), Some("not on record"));
+		assert!(refusal(Some(&dossier(Standing::Rejected))).is_some());
+		for standing in [Standing::Proposed, Standing::Provisional { since: 0 }, Standing::Active { since: 0 }] {
+			assert_eq!(refusal(Some(&dossier(standing))), None, "{standing:?}");
+		}
+	}
+
+	#[test]
+	fn of_a_bad_list_only_the_first_faults_are_told_one_by_one() {
+		let text = "192.0.2.1\n192.0.2.1\n".to_owned() + &"example.net\n".repeat(TOLD + 5);
+		let lines = told("list", &list::parse(text.as_bytes(), None, &[]).unwrap());
+		assert_eq!(lines.len(), TOLD + 2);
+		assert_eq!(lines[0], "list: line 3: not an address or network");
+		assert_eq!(lines[TOLD], "list: … and 5 more lines");
+		assert_eq!(lines[TOLD + 1], "list: 1 to report, 25 lines skipped, 1 repeated");
+	}
+
+	#[test]
+	fn lists_are_not_for_households_and_are_read_before_anything_is_signed() {
+		let directory = tempfile::tempdir().unwrap();
+		let text = format!(
+			"state-dir = {:?}\nchain.endpoints = [\"ws://[::1]:1\"]\npolicy.allow = [\"192.0.2.1\"]\n",
+			directory.path()
+		);
+		let file = directory.path().join("list");
+		let report = |text: &str| {
+			let mut lines = Vec::new();
+			let terms = dossier(Standing::Proposed).terms;
+			let mut tell = |line: &str| lines.push(line.to_owned());
+			let result = report_list(&Config::parse(text).unwrap(), &file, None, &terms, &mut tell);
+			(result.unwrap_err(), lines)
+		};
+		let household = format!(
+			"{text}account.key-file = \"key\"\nsubscriber = {{ provider = \"0x{}\", provider-key = \"0x{}\" }}\n",
+			"01".repeat(32),
+			"02".repeat(32)
+		);
+		assert!(matches!(report(&household), (ActionError::Household, lines) if lines.is_empty()));
+		assert!(matches!(report(&text).0, ActionError::Unreadable { .. }));
+		std::fs::write(&file, "192.0.2.1\nexample.net\n").unwrap();
+		let (error, lines) = report(&text);
+		assert!(matches!(error, ActionError::EmptyList(_)), "{error}");
+		assert!(
+			lines[0].ends_with("line 1: overlaps 192.0.2.1/32, which [policy] keeps from being blocked"),
+			"{lines:?}"
+		);
+		std::fs::write(&file, "#\n".repeat(list::MAX_LINES + 1)).unwrap();
+		assert!(matches!(report(&text), (ActionError::List { .. }, lines) if lines.is_empty()));
+		std::fs::write(&file, "192.0.2.2\n").unwrap();
+		assert!(matches!(report(&text).0, ActionError::NoAccount));
 	}
 
 	#[test]

@@ -1,8 +1,8 @@
 //! The command line.
 
 use super::{
-	actions::{self, ActionError, Recipient},
-	config::{Config, ConfigError},
+	actions::{self, ActionError, Recipient, Subject},
+	config::{self, Config, ConfigError},
 	firewall::{Exempt, Firewall, FirewallError},
 	key, now_ms,
 	run::{self, RunError},
@@ -10,9 +10,19 @@ use super::{
 	status::{self, StatusError},
 	tail::directory_of,
 };
-use crate::core::hex::{self, HexError};
+use crate::core::{
+	hex::{self, HexError},
+	list,
+	report::Settings,
+};
 use clap::{Parser, Subcommand, ValueEnum};
-use ringfence_primitives::Digest;
+use ringfence_primitives::{
+	Action, Confidence, Digest, Direction, Lifetime, Note, Severity, Terms, ThreatClass, Tlp, Transport,
+};
+use serde::de::{
+	value::{Error as ValueError, StrDeserializer},
+	DeserializeOwned,
+};
 use std::{
 	ffi::CString,
 	io::{self, IsTerminal, Write},
@@ -93,6 +103,86 @@ enum Command {
 		#[command(subcommand)]
 		command: WhitelistCommand,
 	},
+	/// An ISP or a researcher: report everything on a list, in the open.
+	Report {
+		#[command(flatten)]
+		config: ConfigFile,
+		#[command(flatten)]
+		terms: ListTerms,
+		/// The protocol of lines `ADDRESS:PORT` that name none: tcp, udp, sctp.
+		#[arg(long, value_parser = transport)]
+		protocol: Option<Transport>,
+		/// An address, a network or `PROTOCOL ADDRESS:PORT` a line, 100,000 at most; what follows a # or a ; is left out.
+		/// - is the standard input.
+		#[arg(value_name = "FILE")]
+		file: PathBuf,
+	},
+	/// Say that an indicator should not be active: a household to its ISP, sealed, everybody else in the open.
+	Dispute {
+		#[command(flatten)]
+		config: ConfigFile,
+		/// 0xID, or the indicator as it was reported: an address, a network or `PROTOCOL ADDRESS:PORT`.
+		#[arg(value_name = "ID_OR_ADDRESS")]
+		subject: Subject,
+	},
+}
+
+/// What a list is reported under. What is not given is as [reporting] says.
+#[derive(clap::Args)]
+struct ListTerms {
+	/// What it is known for: scan, brute-force, exploit, malware, botnet, command-and-control, denial-of-service,
+	/// amplification, phishing, spam, other.
+	#[arg(long, default_value = "other", value_parser = named::<ThreatClass>)]
+	threat: ThreatClass,
+	/// low, medium, high, critical.
+	#[arg(long, default_value = "medium", value_parser = named::<Severity>)]
+	severity: Severity,
+	/// Percent.
+	#[arg(long, value_parser = confidence)]
+	confidence: Option<Confidence>,
+	/// For how long the indicators are to be active, such as 12h: 1min to 30days.
+	#[arg(long, value_parser = lifetime)]
+	lifetime: Option<Lifetime>,
+	/// What is to be done.
+	#[arg(long, value_enum)]
+	action: Option<ListAction>,
+	/// Which packets are meant: inbound (from the peer), outbound (to it), both.
+	#[arg(long, value_parser = named::<Direction>)]
+	direction: Option<Direction>,
+	/// Who may be told: clear, green, amber, amber+strict.
+	#[arg(long, value_parser = named::<Tlp>)]
+	tlp: Option<Tlp>,
+	/// A remark for those who vote, of 128 bytes at most: everybody can read it.
+	#[arg(long, default_value = "", hide_default_value = true, value_parser = note)]
+	note: Note,
+}
+
+impl ListTerms {
+	fn terms(self, settings: &Settings) -> Terms {
+		let action = self.action.map(|action| match action {
+			ListAction::Drop => Action::Drop,
+			ListAction::Watch => Action::Watch,
+		});
+		Terms {
+			threat: self.threat,
+			severity: self.severity,
+			confidence: self.confidence.unwrap_or(settings.confidence),
+			direction: self.direction.unwrap_or(settings.direction),
+			action: action.unwrap_or(settings.action),
+			tlp: self.tlp.unwrap_or(settings.tlp),
+			lifetime: self.lifetime.unwrap_or(settings.lifetime),
+			evidence: None,
+			note: self.note,
+		}
+	}
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ListAction {
+	/// Drop the packets.
+	Drop,
+	/// Only count them.
+	Watch,
 }
 
 #[derive(Subcommand)]
@@ -175,6 +265,32 @@ fn digest(text: &str) -> Result<Digest, HexError> {
 	hex::digest(text)
 }
 
+/// What the configuration writes in the same words.
+fn named<T: DeserializeOwned>(text: &str) -> Result<T, ValueError> {
+	T::deserialize(StrDeserializer::new(text))
+}
+
+fn transport(text: &str) -> Result<Transport, &'static str> {
+	list::transport(text).ok_or("tcp, udp or sctp")
+}
+
+fn confidence(text: &str) -> Result<Confidence, &'static str> {
+	text.parse().ok().and_then(Confidence::new).ok_or("0 to 100")
+}
+
+fn lifetime(text: &str) -> Result<Lifetime, &'static str> {
+	let duration = humantime_serde::re::humantime::parse_duration(text).ok();
+	duration.and_then(config::lifetime).ok_or(config::LIFETIMES)
+}
+
+fn note(text: &str) -> Result<Note, &'static str> {
+	let note = Note::truncated(text);
+	if note.as_str() != text {
+		return Err("128 bytes at most, without control characters");
+	}
+	Ok(note)
+}
+
 #[derive(clap::Args)]
 struct ConfigFile {
 	/// The configuration file.
@@ -236,6 +352,11 @@ pub fn main() -> ExitCode {
 			}
 			WhitelistCommand::Show { config } => act(&config, actions::whitelist_show),
 		},
+		Command::Report { config, terms, protocol, file } => act(&config, |config| {
+			let terms = terms.terms(&config.reporting);
+			actions::report_list(config, &file, protocol, &terms, &mut tell)
+		}),
+		Command::Dispute { config, subject } => act(&config, |config| actions::dispute(config, &subject)),
 	};
 	result.unwrap_or_else(|error| {
 		// Nobody is left to tell where standard error is gone.
@@ -265,6 +386,12 @@ impl LetterName {
 fn say(text: impl std::fmt::Display) {
 	// A reader that has gone, such as `head`, wants no more.
 	let _ = writeln!(io::stdout(), "{text}");
+}
+
+/// Says how far something is.
+fn tell(text: &str) {
+	// Nobody is left to tell where standard error is gone.
+	let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn run(config: &ConfigFile, log_format: LogFormat) -> Result<ExitCode, CliError> {
@@ -372,6 +499,55 @@ mod tests {
 	fn the_command_line_is_consistent() {
 		use clap::CommandFactory;
 		Cli::command().debug_assert();
+	}
+
+	/// The terms that a command line asks for, with the shipped defaults.
+	fn terms(options: &[&str]) -> Result<Terms, clap::Error> {
+		let config = Config::parse("state-dir = \"s\"\nchain.endpoints = [\"ws://[::1]:1\"]\n").unwrap();
+		let words = ["ringfence-enforcer", "report", "--config", "c"].iter().chain(options).chain(&["-"]);
+		match Cli::try_parse_from(words)?.command {
+			Command::Report { terms, file, .. } => {
+				assert_eq!(file, Path::new("-"));
+				Ok(terms.terms(&config.reporting))
+			}
+			_ => panic!("another command"),
+		}
+	}
+
+	#[test]
+	fn a_list_is_reported_as_the_configuration_says_unless_told_otherwise() {
+		let plain = terms(&[]).unwrap();
+		assert_eq!((plain.threat, plain.severity, plain.confidence.get()), (ThreatClass::Other, Severity::Medium, 80));
+		assert_eq!((plain.action, plain.direction, plain.tlp), (Action::Drop, Direction::Both, Tlp::Green));
+		assert_eq!((plain.lifetime.get(), plain.evidence, plain.note.as_str()), (86_400, None, ""));
+		let options = "--threat botnet --severity critical --confidence 100 --lifetime 90min --action watch \
+			--direction outbound --tlp amber+strict --note Mirai";
+		let told = terms(&options.split_whitespace().collect::<Vec<_>>()).unwrap();
+		assert_eq!((told.threat, told.severity, told.confidence.get()), (ThreatClass::Botnet, Severity::Critical, 100));
+		assert_eq!((told.action, told.direction, told.tlp), (Action::Watch, Direction::Outbound, Tlp::AmberStrict));
+		assert_eq!((told.lifetime.get(), told.note.as_str()), (5_400, "Mirai"));
+	}
+
+	#[test]
+	fn terms_out_of_their_bounds_are_refused() {
+		let long = "n".repeat(129);
+		for (option, value) in [
+			("--threat", "virus"),
+			("--severity", "fatal"),
+			("--confidence", "101"),
+			("--lifetime", "59s"),
+			("--lifetime", "31days"),
+			("--lifetime", "60500ms"),
+			("--lifetime", "3600"),
+			("--action", "rate-limit"),
+			("--direction", "in"),
+			("--tlp", "red"),
+			("--note", "two\nlines"),
+			("--note", &long),
+			("--protocol", "icmp"),
+		] {
+			assert!(terms(&[option, value]).is_err(), "{option} {value}");
+		}
 	}
 
 	#[test]

@@ -324,6 +324,15 @@ impl RawEve {
 	}
 }
 
+/// What [`lifetime`] takes.
+pub const LIFETIMES: &str = "whole seconds, 1min to 30days";
+
+/// None if it is not one of the [`LIFETIMES`].
+pub fn lifetime(duration: Duration) -> Option<Lifetime> {
+	let whole = duration.subsec_nanos() == 0;
+	u32::try_from(duration.as_secs()).ok().filter(|_| whole).and_then(Lifetime::new)
+}
+
 fn confidence(key: &'static str, percent: u8) -> Result<Confidence, ConfigError> {
 	Confidence::new(percent).ok_or_else(|| invalid(key, "0 to 100"))
 }
@@ -344,8 +353,6 @@ impl RawSubscriber {
 
 impl RawReporting {
 	fn checked(self) -> Result<Settings, ConfigError> {
-		let whole = self.lifetime.subsec_nanos() == 0;
-		let lifetime = u32::try_from(self.lifetime.as_secs()).ok().filter(|_| whole).and_then(Lifetime::new);
 		if !(1..=10_000).contains(&self.per_minute) {
 			return Err(invalid("reporting.per-minute", "1 to 10000"));
 		}
@@ -362,7 +369,7 @@ impl RawReporting {
 		Ok(Settings {
 			confidence: confidence("reporting.confidence", self.confidence)?,
 			spoofable_confidence: confidence("reporting.spoofable-confidence", self.spoofable_confidence)?,
-			lifetime: lifetime.ok_or_else(|| invalid("reporting.lifetime", "whole seconds, 1min to 30days"))?,
+			lifetime: lifetime(self.lifetime).ok_or_else(|| invalid("reporting.lifetime", LIFETIMES))?,
 			tlp: self.tlp,
 			action,
 			direction: self.direction,

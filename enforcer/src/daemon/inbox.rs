@@ -380,7 +380,7 @@ mod tests {
 		Fixture { inbox, _task: Box::new(task), directory }
 	}
 
-	/// A household's letter about `peer`, as the node writes it.
+	/// A household's report of `peer`, as the node writes it.
 	fn letter_about(household: u8, peer: &str, confidence: u8) -> String {
 		let terms = Terms {
 			threat: ThreatClass::Botnet,
@@ -393,7 +393,11 @@ mod tests {
 			evidence: None,
 			note: Note::default(),
 		};
-		let body = Body::Report(peer.parse::<Network>().unwrap().into(), terms);
+		letter_that_says(household, Body::Report(peer.parse::<Network>().unwrap().into(), terms))
+	}
+
+	/// A household's letter, as the node writes it.
+	fn letter_that_says(household: u8, body: Body) -> String {
 		let context = Context { genesis: GENESIS, from: [household; 32], to: PROVIDER };
 		let message = Message { at: now_ms(), body };
 		let key = Keypair::from_seed([9; 32]).public();
@@ -423,6 +427,15 @@ mod tests {
 			fixture.receive(&doubtful);
 		}
 		assert_eq!(fixture.counts(), ([1, 1, 0, 0], 1));
+	}
+
+	#[test]
+	fn a_dispute_is_left_to_a_person() {
+		let mut fixture = fixture();
+		fixture.receive(&letter_that_says(3, Body::Dispute([5; 32])));
+		assert_eq!(fixture.counts(), ([0, 1, 0, 0], 0));
+		let items = fixture.inbox.tray.items().unwrap();
+		assert_eq!(items.iter().map(|item| &item.body).collect::<Vec<_>>(), [&Body::Dispute([5; 32])]);
 	}
 
 	#[test]

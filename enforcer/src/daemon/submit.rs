@@ -44,9 +44,9 @@ const SS58_PREFIX: u16 = 42;
 /// Time for a transaction to get into a block: longer than the 64 blocks for which the chain lets it wait.
 const PATIENCE: Duration = Duration::from_secs(45);
 /// Time for which a call waits for quota: two windows of the chain's.
-const PATIENCE_QUOTA: Duration = Duration::from_secs(120);
+pub const PATIENCE_QUOTA: Duration = Duration::from_secs(120);
 /// How often it is tried meanwhile.
-const PAUSE_QUOTA: Duration = Duration::from_secs(5);
+pub const PAUSE_QUOTA: Duration = Duration::from_secs(5);
 /// Time for one that waits for a lower nonce: it will hardly come.
 const PATIENCE_FUTURE: Duration = Duration::from_secs(6);
 
@@ -285,6 +285,32 @@ pub enum OnceError {
 	Lost(&'static str),
 }
 
+/// What may get a call through that did not get through.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Remedy {
+	/// Fewer items in one call: these are more than the account's whole quota.
+	Fewer,
+	/// The next window's quota.
+	Wait,
+	/// Another attempt.
+	Again,
+	/// Nothing.
+	Nothing,
+}
+
+impl OnceError {
+	/// What may help.
+	pub fn remedy(&self) -> Remedy {
+		match self {
+			Self::Chain(ChainError::Refused(refusal)) if is_too_much(refusal) => Remedy::Fewer,
+			Self::Chain(ChainError::Refused(refusal)) if is_quota(refusal) => Remedy::Wait,
+			Self::Chain(ChainError::Refused(refusal)) if is_final(refusal) => Remedy::Nothing,
+			Self::Chain(ChainError::Refused(_)) | Self::Lost(_) => Remedy::Again,
+			Self::Chain(_) | Self::Refused(_) => Remedy::Nothing,
+		}
+	}
+}
+
 /// Makes one call and waits for the block that takes it; its hash. What the runtime would refuse is not submitted.
 pub async fn once(connection: &Connection, pair: &sr25519::Pair, job: &Job) -> Result<String, OnceError> {
 	let anchor = connection.anchor().await?;
@@ -307,6 +333,11 @@ fn is_final(refusal: &Refusal) -> bool {
 	const INVALID: i32 = 1010;
 	const REASONS: [&str; 3] = ["Custom error", "Invalid signing address", "call is not expected"];
 	refusal.code == INVALID && REASONS.iter().any(|reason| refusal.message.contains(reason))
+}
+
+/// Whether the call alone is more than the account's quota ever is: the door's refusal 4.
+fn is_too_much(refusal: &Refusal) -> bool {
+	refusal.message.split_once("Custom error: ").is_some_and(|(_, code)| code.trim() == "4")
 }
 
 /// Whether the account has used up its quota, which the next window gives anew.
@@ -426,6 +457,24 @@ mod tests {
 		assert!(!refusal(1010, "Invalid Transaction: Transaction has a bad signature"));
 		assert!(!refusal(1014, "Priority is too low: (1 vs 1)"));
 		assert!(!refusal(1016, "Immediately Dropped"));
+	}
+
+	#[test]
+	fn what_did_not_get_through_may_get_through_otherwise() {
+		let refused =
+			|message: &str| OnceError::Chain(ChainError::Refused(Refusal { code: 1010, message: message.into() }));
+		for (error, remedy) in [
+			(refused("Invalid Transaction: Custom error: 4"), Remedy::Fewer),
+			(refused("Invalid Transaction: Custom error: 40"), Remedy::Nothing),
+			(refused("Invalid Transaction: Custom error: 1"), Remedy::Nothing),
+			(refused("Invalid Transaction: Transaction would exhaust the block limits"), Remedy::Wait),
+			(refused("Invalid Transaction: Transaction is outdated"), Remedy::Again),
+			(OnceError::Lost("no block took it in time"), Remedy::Again),
+			(OnceError::Refused("error 2 of pallet 11".into()), Remedy::Nothing),
+			(OnceError::Chain(ChainError::Closed), Remedy::Nothing),
+		] {
+			assert_eq!(error.remedy(), remedy, "{error}");
+		}
 	}
 
 	#[test]
