@@ -201,7 +201,7 @@ impl Session<'_> {
 	/// Shows those letters that are for this member and were not shown of late.
 	async fn show(&mut self, height: u32, mut letters: Vec<Letter>) -> SubscriptionResult {
 		letters.retain(|letter| {
-			letter.to == self.member && self.shown.remember(envelope::name(&letter.envelope), height, AGAIN_AFTER)
+			letter.to == self.member && self.shown.remember(letter.name(), height, AGAIN_AFTER)
 		});
 		self.send(&letters).await
 	}
@@ -220,20 +220,28 @@ impl Session<'_> {
 		Ok(self.body(block)?.iter().filter_map(|transaction| letter(client, &[block], transaction)).collect())
 	}
 
-	/// The letter called `name` that transaction `index` of block `number` sent. `best` resolves its sender where the
+	/// The letter to this member that transaction `index` of block `number` sent. `best` resolves its sender where the
 	/// block's own state is pruned.
-	fn letter_at(&mut self, best: Hash, number: u32, index: u32, name: Digest) -> Option<Letter> {
+	fn letter_at(&mut self, best: Hash, number: u32, index: u32) -> Option<Letter> {
 		let (client, member) = (self.client, self.member);
 		let block = client.hash(number).ok()??;
 		let transaction = self.body(block).ok()?.get(index as usize)?;
-		letter(client, &[block, best], transaction)
-			.filter(|letter| letter.to == member && envelope::name(&letter.envelope) == name)
+		letter(client, &[block, best], transaction).filter(|letter| letter.to == member)
+	}
+
+	/// The letter of which the chain keeps `record` under `name`.
+	fn sent_as(&mut self, best: Hash, record: &EnvelopeRecord, name: Digest) -> Option<Letter> {
+		self.letter_at(best, record.block, record.index).filter(|letter| letter.name() == name)
 	}
 
 	/// Shows the whitelist and all that is unanswered.
 	async fn show_inbox(&mut self, height: u32, at: Hash) -> SubscriptionResult {
 		let whitelist = self.client.runtime_api().whitelist(at, self.member).map_err(internal)?;
-		let whitelist = whitelist.and_then(|record| self.letter_at(at, record.block, record.index, record.hash));
+		// The chain calls it by its envelope alone.
+		let whitelist = whitelist.and_then(|record| {
+			let letter = self.letter_at(at, record.block, record.index)?;
+			(envelope::name(&letter.envelope) == record.hash).then_some(letter)
+		});
 		self.show(height, whitelist.into_iter().collect()).await?;
 		let mut after: Option<Digest> = None;
 		loop {
@@ -244,7 +252,7 @@ impl Session<'_> {
 			page.sort_by_key(|(_, record)| (record.block, record.index));
 			let letters = page
 				.into_iter()
-				.filter_map(|(name, record)| self.letter_at(at, record.block, record.index, name))
+				.filter_map(|(name, record)| self.sent_as(at, &record, name))
 				.collect();
 			self.show(height, letters).await?;
 		}
@@ -257,7 +265,7 @@ impl Session<'_> {
 			// Not on record: a whitelist, or one that expired or never got into a block. If it does, it is shown then.
 			let record = self.client.runtime_api().record(at, self.member, name).map_err(internal)?;
 			let Some(record) = record.filter(|record| record.answer.is_none()) else { continue };
-			let Some(letter) = self.letter_at(at, record.block, record.index, name) else { continue };
+			let Some(letter) = self.sent_as(at, &record, name) else { continue };
 			self.shown.remember(name, height, pause);
 			missed.push(letter);
 		}
