@@ -81,6 +81,35 @@ pub struct Contribution {
 	pub disputes_lost: u32,
 }
 
+/// What a member did, or what became of it: the entries of the ledger that [`Contribution`] and trust are counted from.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
+pub enum Deed {
+	/// It reported an indicator, first or again.
+	Reported,
+	/// A quorum confirmed its report.
+	Confirmed,
+	/// Its report was voted down, or it took back what was active while that was disputed.
+	Rejected,
+	/// Nobody carried its report in time.
+	Lapsed,
+	/// Its report acted before it was confirmed, and nobody confirmed it in time.
+	LapsedProvisional,
+	/// Its report was active and then voted out.
+	FalsePositive,
+	/// It voted.
+	Voted,
+	/// It voted, and said that it saw the indicator too.
+	Sighted,
+	/// A quorum decided against its vote.
+	Misjudged,
+	/// It stood with those who stopped what others had asked for.
+	Judged,
+	/// It disputed an active indicator.
+	Disputed,
+	/// Its dispute was dismissed.
+	DisputeLost,
+}
+
 /// What a member is.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, TypeInfo)]
 pub enum MemberRole {

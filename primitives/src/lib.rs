@@ -34,7 +34,7 @@ pub mod terms;
 pub use address::{Address, AddressError, Network};
 pub use change::{Change, ChangeKind, Decision, LogHead};
 pub use digest::ActiveDigest;
-pub use dossier::{Contribution, Dossier, MemberInfo, MemberRole, Standing};
+pub use dossier::{Contribution, Deed, Dossier, MemberInfo, MemberRole, Standing};
 pub use flow::{FlowSignature, IcmpMatch, LengthRange, PortRange, TcpFlags};
 pub use indicator::{Endpoint, Indicator, IndicatorId, Transport};
 pub use note::Note;

@@ -6,7 +6,6 @@ use crate::{
 	Config, Deed, Error, Event, Head, Members, Pallet, WeightInfo,
 };
 use alloc::vec::Vec;
-use core::cell::Cell;
 use frame_support::{dispatch::DispatchResultWithPostInfo, ensure, storage::with_storage_layer, weights::Weight};
 use ringfence_primitives::{Ballot, Indicator, Terms};
 use sp_runtime::DispatchError;
@@ -71,23 +70,21 @@ impl<T: Config> Pallet<T> {
 		let isp = Self::voter(who)?;
 		let most = Self::vote_batch_weight(ballots.len());
 		let sitting = Sitting::for_batch();
-		let sightings = Cell::new(0u32);
+		let mut sightings = 0u32;
 		let results = Self::each(ballots, |ballot| {
 			let outcome = Self::vote_as(&sitting, &isp, ballot)?;
-			if voted(ballot.vote) == Deed::Sighted {
-				sightings.set(sightings.get().saturating_add(1));
-			}
+			sightings = sightings.saturating_add(u32::from(voted(ballot.vote) == Deed::Sighted));
 			Ok(outcome)
 		})?;
-		T::Members::note_times(&isp, Deed::Sighted, sightings.get());
-		T::Members::note_times(&isp, Deed::Voted, results.done().saturating_sub(sightings.get()));
+		T::Members::note_times(&isp, Deed::Sighted, sightings);
+		T::Members::note_times(&isp, Deed::Voted, results.done().saturating_sub(sightings));
 		Ok(Some(results.weight::<T>().min(most)).into())
 	}
 
 	/// Carries out each item in a storage layer of its own, and says which failed.
 	fn each<Item>(
 		items: Vec<Item>,
-		act: impl Fn(Item) -> Result<Outcome, DispatchError>,
+		mut act: impl FnMut(Item) -> Result<Outcome, DispatchError>,
 	) -> Result<Results, DispatchError> {
 		ensure!(!items.is_empty(), Error::<T>::EmptyBatch);
 		let mut results = Results::default();

@@ -78,10 +78,11 @@ mod tests;
 mod try_state;
 pub mod weights;
 
-pub use members::{Deed, Members, Voice};
+pub use members::{Members, Voice};
 pub use pallet::*;
 pub use parameters::Parameters;
 pub use record::{Dispute, Record, Status};
+pub use ringfence_primitives::Deed;
 pub use weights::WeightInfo;
 
 #[frame_support::pallet]

@@ -67,7 +67,9 @@ impl<T: Config> Pallet<T> {
 
 	pub(crate) fn do_report(who: &T::AccountId, indicator: Indicator, terms: Terms) -> DispatchResult {
 		let (reporter, voice) = Self::reporter(who)?;
-		Self::report_as(&Sitting::open(), &reporter, voice, indicator, terms).map(drop)
+		Self::report_as(&Sitting::open(), &reporter, voice, indicator, terms)?;
+		T::Members::note(&reporter, Deed::Reported);
+		Ok(())
 	}
 
 	pub(crate) fn do_report_provisionally(who: &T::AccountId, indicator: Indicator, terms: Terms) -> DispatchResult {
@@ -79,16 +81,20 @@ impl<T: Config> Pallet<T> {
 		Self::ensure_outside(&indicator, &sitting.protected)?;
 		let id = indicator.id();
 		match Records::<T>::get(id).map(|record| record.status) {
-			None => Self::propose(&sitting, id, &reporter, voice, indicator, terms, Start::Provisional).map(drop),
-			Some(Status::Proposed | Status::Provisional { .. }) => Err(Error::<T>::AlreadyProposed.into()),
-			Some(Status::Active { .. }) => Err(Error::<T>::AlreadyActive.into()),
-			Some(Status::Rejected) => Err(Error::<T>::AlreadyRejected.into()),
-		}
+			None => Self::propose(&sitting, id, &reporter, voice, indicator, terms, Start::Provisional)?,
+			Some(Status::Proposed | Status::Provisional { .. }) => return Err(Error::<T>::AlreadyProposed.into()),
+			Some(Status::Active { .. }) => return Err(Error::<T>::AlreadyActive.into()),
+			Some(Status::Rejected) => return Err(Error::<T>::AlreadyRejected.into()),
+		};
+		T::Members::note(&reporter, Deed::Reported);
+		Ok(())
 	}
 
 	pub(crate) fn do_vote(who: &T::AccountId, ballot: Ballot) -> DispatchResult {
 		let isp = Self::voter(who)?;
-		Self::vote_as(&Sitting::open(), &isp, ballot).map(drop)
+		Self::vote_as(&Sitting::open(), &isp, ballot)?;
+		T::Members::note(&isp, voted(ballot.vote));
+		Ok(())
 	}
 
 	pub(crate) fn do_withdraw(who: &T::AccountId, id: IndicatorId) -> DispatchResult {
@@ -113,6 +119,7 @@ impl<T: Config> Pallet<T> {
 		Self::revoke(id, record)
 	}
 
+	/// Carries out a report. That it was made is for the caller to tell the ledger, once for all of a batch.
 	pub(crate) fn report_as(
 		sitting: &Sitting<T>,
 		reporter: &T::AccountId,
@@ -127,13 +134,14 @@ impl<T: Config> Pallet<T> {
 		};
 		match record.status {
 			Status::Rejected => Err(Error::<T>::AlreadyRejected.into()),
-			Status::Active { .. } if voice == Voice::Isp => Self::extend(sitting, id, record, reporter, &terms),
+			Status::Active { .. } if voice == Voice::Isp => Self::extend(sitting, id, record, &terms),
 			Status::Active { .. } => Err(Error::<T>::AlreadyActive.into()),
 			_ if voice == Voice::Isp => Self::sight(sitting, id, record, reporter, &terms),
 			_ => Err(Error::<T>::AlreadyProposed.into()),
 		}
 	}
 
+	/// Carries out a vote. That it was cast is for the caller to tell the ledger.
 	pub(crate) fn vote_as(sitting: &Sitting<T>, isp: &T::AccountId, ballot: Ballot) -> Result<Outcome, DispatchError> {
 		let Ballot { id, terms, vote } = ballot;
 		let record = Records::<T>::get(id).ok_or(Error::<T>::NotFound)?;
@@ -143,11 +151,7 @@ impl<T: Config> Pallet<T> {
 			// Protection may have grown since the report.
 			Self::ensure_outside(&record.indicator, &sitting.protected)?;
 		}
-		let outcome = Self::cast(sitting, id, record, isp, vote)?;
-		if !sitting.batch {
-			T::Members::note(isp, voted(vote));
-		}
-		Ok(outcome)
+		Self::cast(sitting, id, record, isp, vote)
 	}
 
 	fn propose(
@@ -176,9 +180,6 @@ impl<T: Config> Pallet<T> {
 			dispute: Dispute::None,
 		};
 		Self::index_named(&id, &record.indicator);
-		if !sitting.batch {
-			T::Members::note(reporter, Deed::Reported);
-		}
 		Self::deposit_event(Event::Reported { id, reporter: reporter.clone() });
 		if voice == Voice::Isp {
 			record.votes.try_push((reporter.clone(), Vote::Approve)).map_err(|_| Error::<T>::NotIsp)?;
@@ -210,9 +211,6 @@ impl<T: Config> Pallet<T> {
 		ensure!(record.reporter != *isp, Error::<T>::AlreadyVoted);
 		ensure!(terms.cover(&record.terms), Error::<T>::OtherTerms);
 		let outcome = Self::cast(sitting, id, record, isp, Vote::Sighting)?;
-		if !sitting.batch {
-			T::Members::note(isp, Deed::Reported);
-		}
 		T::Members::note(isp, Deed::Sighted);
 		Ok(outcome)
 	}
@@ -283,7 +281,6 @@ impl<T: Config> Pallet<T> {
 		sitting: &Sitting<T>,
 		id: IndicatorId,
 		mut record: RecordOf<T>,
-		isp: &T::AccountId,
 		terms: &Terms,
 	) -> Result<Outcome, DispatchError> {
 		ensure!(!record.is_disputed(), Error::<T>::UnderDispute);
@@ -297,9 +294,6 @@ impl<T: Config> Pallet<T> {
 		record.confidence = record.raised_confidence();
 		let seq = Self::renew(sitting, &before, &record.decision())?;
 		Self::enter(&id, record);
-		if !sitting.batch {
-			T::Members::note(isp, Deed::Reported);
-		}
 		Self::deposit_event(Event::Extended { id, seq });
 		Ok(Outcome::Decided)
 	}

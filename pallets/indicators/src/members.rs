@@ -1,8 +1,7 @@
 //! What this pallet has to know of the register of members, and what it tells it.
 
 use alloc::vec::Vec;
-use codec::{Decode, Encode};
-use ringfence_primitives::{AccountBytes, Scope};
+use ringfence_primitives::{AccountBytes, Deed, Scope};
 
 /// What a member is, to those who vet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,35 +12,6 @@ pub enum Voice {
 	Researcher,
 	/// A subscriber: speaks to its own provider, in an envelope.
 	Subscriber,
-}
-
-/// What a member did, or what became of it: the entries of the register's ledger.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode)]
-pub enum Deed {
-	/// It reported an indicator, first or again.
-	Reported,
-	/// A quorum confirmed its report.
-	Confirmed,
-	/// Its report was voted down, or it took back what was active while that was disputed.
-	Rejected,
-	/// Nobody carried its report in time.
-	Lapsed,
-	/// Its report acted before it was confirmed, and nobody confirmed it in time.
-	LapsedProvisional,
-	/// Its report was active and then voted out.
-	FalsePositive,
-	/// It voted.
-	Voted,
-	/// It voted, and said that it saw the indicator too.
-	Sighted,
-	/// A quorum decided against its vote.
-	Misjudged,
-	/// Its rejection was carried.
-	Judged,
-	/// It disputed an active indicator.
-	Disputed,
-	/// Its dispute was dismissed.
-	DisputeLost,
 }
 
 /// The register of members. A member is named by its identity, the account that was admitted, whichever key signed.
@@ -60,12 +30,12 @@ pub trait Members<AccountId> {
 	fn in_good_standing(member: &AccountId) -> bool;
 
 	/// Enters a deed into the ledger. The member may have left.
-	fn note(member: &AccountId, deed: Deed);
-
-	/// Writes the same deed into the ledger several times.
-	fn note_times(member: &AccountId, deed: Deed, times: u32) {
-		(0..times).for_each(|_| Self::note(member, deed));
+	fn note(member: &AccountId, deed: Deed) {
+		Self::note_times(member, deed, 1);
 	}
+
+	/// Enters the same deed several times.
+	fn note_times(member: &AccountId, deed: Deed, times: u32);
 
 	/// The identity, for those who know nothing of the chain's accounts.
 	fn bytes(member: &AccountId) -> AccountBytes;

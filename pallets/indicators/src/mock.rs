@@ -85,10 +85,12 @@ impl Members<u64> for Register {
 		deeds(*member, Deed::Confirmed) >= GOOD
 	}
 
-	fn note(member: &u64, deed: Deed) {
-		let mut ledger = Ledger::get();
-		*ledger.entry((*member, deed)).or_default() += 1;
-		Ledger::set(&ledger);
+	fn note_times(member: &u64, deed: Deed, times: u32) {
+		if times > 0 {
+			let mut ledger = Ledger::get();
+			*ledger.entry((*member, deed)).or_default() += times;
+			Ledger::set(&ledger);
+		}
 	}
 
 	fn bytes(member: &u64) -> AccountBytes {

@@ -7,71 +7,40 @@ use crate::{Config, Ledger, Pallet};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::traits::Get;
 use frame_system::pallet_prelude::BlockNumberFor;
-use ringfence_primitives::Contribution;
+use ringfence_primitives::{Contribution, Deed};
 use scale_info::TypeInfo;
 use sp_runtime::traits::{CheckedDiv, Saturating, UniqueSaturatedInto, Zero};
 
-/// Something that a member did, or that became of what it did.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Deed {
-	/// It reported an indicator.
-	Reported,
-	/// A quorum confirmed its report.
-	Confirmed,
-	/// Its report was voted down.
-	Rejected,
-	/// Nobody carried its report in time.
-	Lapsed,
-	/// Nobody carried its report in time, and it had acted already.
-	LapsedProvisional,
-	/// Its report was active and then voted out.
-	FalsePositive,
-	/// It voted.
-	Voted,
-	/// It voted, and said that it saw the indicator too.
-	Sighted,
-	/// A quorum decided against its vote.
-	Misjudged,
-	/// It stood with those who stopped what others had asked for.
-	Judged,
-	/// It opened a dispute.
-	Disputed,
-	/// The vote dismissed its dispute.
-	DisputeLost,
+/// What a deed adds to the good and to the bad, in hundredths of a confirmed report.
+const fn worth(deed: Deed) -> (u32, u32) {
+	match deed {
+		Deed::Confirmed => (100, 0),
+		Deed::Judged => (25, 0),
+		Deed::Rejected | Deed::LapsedProvisional => (0, 100),
+		// It cut somebody off: four confirmed reports make up for it.
+		Deed::FalsePositive => (0, 400),
+		Deed::Misjudged | Deed::DisputeLost => (0, 50),
+		Deed::Reported | Deed::Lapsed | Deed::Voted | Deed::Sighted | Deed::Disputed => (0, 0),
+	}
 }
 
-impl Deed {
-	/// What it adds to the good and to the bad, in hundredths of a confirmed report.
-	const fn worth(self) -> (u32, u32) {
-		match self {
-			Self::Confirmed => (100, 0),
-			Self::Judged => (25, 0),
-			Self::Rejected | Self::LapsedProvisional => (0, 100),
-			// It cut somebody off: four confirmed reports make up for it.
-			Self::FalsePositive => (0, 400),
-			Self::Misjudged | Self::DisputeLost => (0, 50),
-			Self::Reported | Self::Lapsed | Self::Voted | Self::Sighted | Self::Disputed => (0, 0),
+fn count(deed: Deed, contribution: &mut Contribution, times: u32) {
+	let increase = |counter: &mut u32| *counter = counter.saturating_add(times);
+	match deed {
+		Deed::Reported => increase(&mut contribution.reports),
+		Deed::Confirmed => increase(&mut contribution.confirmed),
+		Deed::Rejected => increase(&mut contribution.rejected),
+		Deed::Lapsed | Deed::LapsedProvisional => increase(&mut contribution.lapsed),
+		Deed::FalsePositive => increase(&mut contribution.false_positives),
+		Deed::Voted => increase(&mut contribution.votes),
+		Deed::Sighted => {
+			increase(&mut contribution.votes);
+			increase(&mut contribution.sightings);
 		}
-	}
-
-	fn count(self, contribution: &mut Contribution, times: u32) {
-		let increase = |counter: &mut u32| *counter = counter.saturating_add(times);
-		match self {
-			Self::Reported => increase(&mut contribution.reports),
-			Self::Confirmed => increase(&mut contribution.confirmed),
-			Self::Rejected => increase(&mut contribution.rejected),
-			Self::Lapsed | Self::LapsedProvisional => increase(&mut contribution.lapsed),
-			Self::FalsePositive => increase(&mut contribution.false_positives),
-			Self::Voted => increase(&mut contribution.votes),
-			Self::Sighted => {
-				increase(&mut contribution.votes);
-				increase(&mut contribution.sightings);
-			}
-			Self::Misjudged => increase(&mut contribution.misjudged),
-			Self::Judged => {}
-			Self::Disputed => increase(&mut contribution.disputes),
-			Self::DisputeLost => increase(&mut contribution.disputes_lost),
-		}
+		Deed::Misjudged => increase(&mut contribution.misjudged),
+		Deed::Judged => {}
+		Deed::Disputed => increase(&mut contribution.disputes),
+		Deed::DisputeLost => increase(&mut contribution.disputes_lost),
 	}
 }
 
@@ -162,8 +131,8 @@ impl<T: Config> Pallet<T> {
 			return;
 		}
 		Ledger::<T>::mutate(member, |entry| {
-			deed.count(&mut entry.contribution, times);
-			let (good, bad) = deed.worth();
+			count(deed, &mut entry.contribution, times);
+			let (good, bad) = worth(deed);
 			if good == 0 && bad == 0 {
 				return;
 			}

@@ -153,27 +153,8 @@ impl pallet_indicators::Members<AccountId> for Register {
 		Tiers::<Runtime>::in_good_standing(member)
 	}
 
-	fn note(member: &AccountId, deed: Deed) {
-		Self::note_times(member, deed, 1);
-	}
-
 	fn note_times(member: &AccountId, deed: Deed, times: u32) {
-		use pallet_tiers::Deed as Entry;
-		let entry = match deed {
-			Deed::Reported => Entry::Reported,
-			Deed::Confirmed => Entry::Confirmed,
-			Deed::Rejected => Entry::Rejected,
-			Deed::Lapsed => Entry::Lapsed,
-			Deed::LapsedProvisional => Entry::LapsedProvisional,
-			Deed::FalsePositive => Entry::FalsePositive,
-			Deed::Voted => Entry::Voted,
-			Deed::Sighted => Entry::Sighted,
-			Deed::Misjudged => Entry::Misjudged,
-			Deed::Judged => Entry::Judged,
-			Deed::Disputed => Entry::Disputed,
-			Deed::DisputeLost => Entry::DisputeLost,
-		};
-		Tiers::<Runtime>::note_times(member, entry, times);
+		Tiers::<Runtime>::note_times(member, deed, times);
 	}
 
 	fn bytes(member: &AccountId) -> AccountBytes {
