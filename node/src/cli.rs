@@ -5,7 +5,9 @@ use clap::{Parser, ValueEnum};
 use std::time::Duration;
 
 /// The Ringfence node.
+// The SDK's default pool keeps a view for every fork, which costs half of the throughput here: forks last a block or two.
 #[derive(Debug, Parser)]
+#[command(mut_arg("pool_type", |argument| argument.default_value("single-state")))]
 pub struct Cli {
 	#[command(subcommand)]
 	pub subcommand: Option<Subcommand>,

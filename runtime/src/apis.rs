@@ -246,11 +246,14 @@ impl_runtime_apis! {
 	impl pallet_indicators::api::IndicatorsApi<Block> for Runtime {
 		fn reported() -> Vec<Proposal> {
 			let mut ids: Vec<IndicatorId> = System::read_events_no_consensus()
-				.filter_map(|record| match record.event {
+				.flat_map(|record| match record.event {
 					RuntimeEvent::Indicators(
 						pallet_indicators::Event::Reported { id, .. } | pallet_indicators::Event::Disputed { id, .. },
-					) => Some(id),
-					_ => None,
+					) => alloc::vec![id],
+					RuntimeEvent::Indicators(pallet_indicators::Event::BatchDone { reported, .. }) => {
+						reported.into_inner()
+					}
+					_ => Vec::new(),
 				})
 				.collect();
 			ids.sort_unstable();
@@ -262,8 +265,9 @@ impl_runtime_apis! {
 				.collect()
 		}
 
-		fn pending(isp: AccountBytes, after: Option<IndicatorId>, limit: u32) -> Vec<Proposal> {
-			Indicators::pending(&isp.into(), after, limit.min(MAX_ANSWER)).into_iter().map(Indicators::proposal).collect()
+		fn pending(isp: AccountBytes, after: Option<(u64, u32)>, limit: u32) -> (Vec<Proposal>, Option<(u64, u32)>) {
+			let (found, next) = Indicators::pending(&isp.into(), after, limit.min(MAX_ANSWER));
+			(found.into_iter().map(Indicators::proposal).collect(), next)
 		}
 
 		fn awaiting(isp: AccountBytes, mut ids: Vec<IndicatorId>) -> Vec<Proposal> {

@@ -13,7 +13,7 @@
 //! `./scripts/test -E 'binary(simulation)' --no-capture` prints the table of docs/vetting.md. The dice are always the same.
 
 use frame_support::{assert_ok, traits::Hooks, BoundedVec};
-use pallet_indicators::{Call, ChangeLog, Error, Head, Proposed, Records, Status};
+use pallet_indicators::{Call, ChangeLog, Error, Head, Records, Status};
 use ringfence_primitives::{
 	Action, ActiveDigest, Address, Ballot, ChangeKind, Confidence, Decision, Digest, Direction, Indicator, IndicatorId,
 	Lifetime, Millis, Network, Note, Severity, Terms, ThreatClass, Tlp, Vote,
@@ -47,6 +47,11 @@ enum Kind {
 	Careless,
 	Malicious,
 	Colluding,
+}
+
+/// Whether an indicator is on record and a decision about it depends on votes.
+fn awaits_votes(id: IndicatorId) -> bool {
+	Records::<Runtime>::get(id).is_some_and(|record| record.awaits_votes())
 }
 
 impl Kind {
@@ -433,7 +438,7 @@ impl Simulation {
 		let kind = self.kinds[isp];
 		let mut ballots = Vec::new();
 		for case in self.cases.iter_mut().filter(|case| case.stage == Stage::Open && !case.voted[isp]) {
-			if self.dice.chance(kind.pace()) && Proposed::<Runtime>::contains_key(case.id) {
+			if self.dice.chance(kind.pace()) && awaits_votes(case.id) {
 				case.voted[isp] = true;
 				ballots.push(Ballot { id: case.id, terms: case.terms, vote: kind.verdict(case.bad, attack) });
 			}
@@ -471,7 +476,7 @@ impl Simulation {
 				continue;
 			}
 			case.stage = match Records::<Runtime>::get(case.id).map(|record| record.status) {
-				Some(Status::Active { .. }) if !Proposed::<Runtime>::contains_key(case.id) => Stage::Active,
+				Some(Status::Active { .. }) if !awaits_votes(case.id) => Stage::Active,
 				Some(Status::Proposed | Status::Provisional { .. } | Status::Active { .. }) => Stage::Open,
 				Some(Status::Rejected) | None => Stage::Over,
 			};

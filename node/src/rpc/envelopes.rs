@@ -200,9 +200,7 @@ impl Session<'_> {
 
 	/// Shows those letters that are for this member and were not shown of late.
 	async fn show(&mut self, height: u32, mut letters: Vec<Letter>) -> SubscriptionResult {
-		letters.retain(|letter| {
-			letter.to == self.member && self.shown.remember(letter.name(), height, AGAIN_AFTER)
-		});
+		letters.retain(|letter| letter.to == self.member && self.shown.remember(letter.name(), height, AGAIN_AFTER));
 		self.send(&letters).await
 	}
 
@@ -250,10 +248,7 @@ impl Session<'_> {
 			after = Some(*last);
 			page.retain(|(_, record)| record.answer.is_none());
 			page.sort_by_key(|(_, record)| (record.block, record.index));
-			let letters = page
-				.into_iter()
-				.filter_map(|(name, record)| self.sent_as(at, &record, name))
-				.collect();
+			let letters = page.into_iter().filter_map(|(name, record)| self.sent_as(at, &record, name)).collect();
 			self.show(height, letters).await?;
 		}
 	}

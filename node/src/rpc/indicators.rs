@@ -23,8 +23,11 @@ use std::sync::Arc;
 /// Indicators that one answer about an address holds.
 const MAX_ABOUT: u32 = 256;
 
-/// Proposals that one answer holds; the runtime returns no more.
+/// Proposals that the runtime looks at for one answer.
 const PAGE: u32 = 256;
+
+/// How often it is asked to go on for an answer with something in it.
+const MAX_PAGES: usize = 64;
 
 /// What is known of an address.
 #[derive(Clone, Serialize)]
@@ -74,6 +77,14 @@ pub struct DigestForm {
 	checksum: Bytes,
 }
 
+/// Some of what awaits a vote.
+#[derive(Clone, Serialize)]
+pub struct PendingForm {
+	proposals: Vec<ProposalForm>,
+	/// Where the next question is to go on: stretch of time, and page. Null at the end.
+	next: Option<(u64, u32)>,
+}
+
 #[rpc(server, namespace = "ringfence")]
 pub trait IndicatorsRpcApi {
 	/// All about the indicator called `id` (32 bytes), at the best block; null if it is not on record.
@@ -84,9 +95,10 @@ pub trait IndicatorsRpcApi {
 	#[method(name = "about", blocking)]
 	fn about(&self, address: String) -> RpcResult<AboutForm>;
 
-	/// Up to 256 proposals that an ISP has not voted on, in the order of their ids, those after `after`. At the best block.
+	/// Some of the proposals that an ISP has not voted on, and where to go on: `after` of the next question; null at the
+	/// end. At the best block.
 	#[method(name = "pending", blocking)]
-	fn pending(&self, isp: String, after: Option<Bytes>) -> RpcResult<Vec<ProposalForm>>;
+	fn pending(&self, isp: String, after: Option<(u64, u32)>) -> RpcResult<PendingForm>;
 
 	/// What governance has set, at the best block.
 	#[method(name = "parameters", blocking)]
@@ -123,10 +135,18 @@ impl IndicatorsRpcApiServer for Indicators {
 		})
 	}
 
-	fn pending(&self, isp: String, after: Option<Bytes>) -> RpcResult<Vec<ProposalForm>> {
-		let after = after.as_ref().map(bytes32).transpose()?;
-		let page = self.client.runtime_api().pending(self.best(), account(&isp)?, after, PAGE).map_err(internal)?;
-		Ok(page.into_iter().map(Into::into).collect())
+	fn pending(&self, isp: String, mut after: Option<(u64, u32)>) -> RpcResult<PendingForm> {
+		let isp = account(&isp)?;
+		let mut proposals = Vec::new();
+		for _ in 0..MAX_PAGES {
+			let (page, next) = self.client.runtime_api().pending(self.best(), isp, after, PAGE).map_err(internal)?;
+			proposals.extend(page.into_iter().map(Into::into));
+			after = next;
+			if after.is_none() || !proposals.is_empty() {
+				break;
+			}
+		}
+		Ok(PendingForm { proposals, next: after })
 	}
 
 	fn parameters(&self) -> RpcResult<ParametersForm> {

@@ -143,15 +143,14 @@ impl Session<'_> {
 	}
 
 	async fn show_all_pending(&mut self, height: u32, at: Hash) -> SubscriptionResult {
-		let mut after: Option<IndicatorId> = None;
+		let mut after = None;
 		loop {
-			let page = self.client.runtime_api().pending(at, self.isp, after, PAGE).map_err(internal)?;
-			let complete = page.len() < PAGE as usize;
-			after = page.last().map(|proposal| proposal.id);
-			self.show(height, page).await?;
-			if complete {
+			let (proposals, next) = self.client.runtime_api().pending(at, self.isp, after, PAGE).map_err(internal)?;
+			self.show(height, proposals).await?;
+			if next.is_none() {
 				return Ok(());
 			}
+			after = next;
 		}
 	}
 

@@ -1,39 +1,32 @@
 //! The active set: how many decisions are in force, their digest, and the changes that say so.
 
-use crate::{sitting::Sitting, ActiveCount, Config, Digest, Pallet, RecordOf};
+use crate::{sitting::Sitting, Config, Pallet, RecordOf};
 use ringfence_primitives::{ChangeKind, Decision};
-use sp_runtime::DispatchError;
 
 impl<T: Config> Pallet<T> {
 	/// A decision comes into force. Returns the number of the change.
-	pub(crate) fn begin(sitting: &Sitting<T>, decision: &Decision) -> Result<u64, DispatchError> {
-		ActiveCount::<T>::mutate(|count| *count = count.saturating_add(1));
-		Digest::<T>::mutate(|digest| digest.add(decision));
-		Self::tell(sitting, ChangeKind::Activated(decision.clone()))
+	pub(crate) fn begin(sitting: &mut Sitting<T>, decision: &Decision) -> u64 {
+		sitting.active.one_more();
+		sitting.digest.change().add(decision);
+		Self::tell_enforcers(sitting, ChangeKind::Activated(decision.clone()))
 	}
 
 	/// A decision takes the place of another about the same indicator. Returns the number of the change.
-	pub(crate) fn renew(sitting: &Sitting<T>, before: &Decision, decision: &Decision) -> Result<u64, DispatchError> {
-		Digest::<T>::mutate(|digest| {
-			digest.remove(before);
-			digest.add(decision);
-		});
-		Self::tell(sitting, ChangeKind::Extended(decision.clone()))
+	pub(crate) fn renew(sitting: &mut Sitting<T>, before: &Decision, decision: &Decision) -> u64 {
+		let digest = sitting.digest.change();
+		digest.remove(before);
+		digest.add(decision);
+		Self::tell_enforcers(sitting, ChangeKind::Extended(decision.clone()))
 	}
 
 	/// The decision of a record is in force no longer; `kind` says why. Returns the number of the change.
-	pub(crate) fn cease(record: &RecordOf<T>, kind: ChangeKind) -> Result<u64, DispatchError> {
-		ActiveCount::<T>::mutate(|count| *count = count.saturating_sub(1));
-		Digest::<T>::mutate(|digest| digest.remove(&record.decision()));
-		Self::append(kind)
+	pub(crate) fn cease(sitting: &mut Sitting<T>, record: &RecordOf<T>, kind: ChangeKind) -> u64 {
+		sitting.active.one_less();
+		sitting.digest.change().remove(&record.decision());
+		Self::tell_enforcers(sitting, kind)
 	}
 
-	/// Appends a change. A batch rings the doorbell once, for its last.
-	fn tell(sitting: &Sitting<T>, kind: ChangeKind) -> Result<u64, DispatchError> {
-		if sitting.batch {
-			Self::append_quietly(kind)
-		} else {
-			Self::append(kind)
-		}
+	fn tell_enforcers(sitting: &mut Sitting<T>, kind: ChangeKind) -> u64 {
+		Self::enter_change(&mut sitting.head, sitting.now, kind)
 	}
 }

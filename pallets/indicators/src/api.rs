@@ -9,9 +9,10 @@ sp_api::decl_runtime_apis! {
 		/// What was reported or disputed in the block at which this is asked and awaits votes still.
 		fn reported() -> Vec<Proposal>;
 
-		/// Up to `limit` proposals and disputes that `isp` has not voted on, in the order of their names, those after
-		/// `after`. `limit` is cut to 256.
-		fn pending(isp: AccountBytes, after: Option<IndicatorId>, limit: u32) -> Vec<Proposal>;
+		/// Looks through what awaits votes, page by page (128 at most), beginning after the page `after`, until `limit`
+		/// proposals and disputes or more were looked at: those that `isp` has not voted on, and where to go on; None at the
+		/// end. `limit` is cut to 256.
+		fn pending(isp: AccountBytes, after: Option<(u64, u32)>, limit: u32) -> (Vec<Proposal>, Option<(u64, u32)>);
 
 		/// Those of `ids` (256 at most) that await votes and that `isp` has not voted on.
 		fn awaiting(isp: AccountBytes, ids: Vec<IndicatorId>) -> Vec<Proposal>;

@@ -1,12 +1,8 @@
 //! Batches: many reports or votes in one call, each of which succeeds or fails by itself.
 
-use crate::{
-	lifecycle::{voted, Outcome},
-	sitting::Sitting,
-	Config, Deed, Error, Event, Head, Members, Pallet, WeightInfo,
-};
+use crate::{lifecycle::Outcome, sitting::Sitting, Config, Error, Event, Members, Pallet, WeightInfo};
 use alloc::vec::Vec;
-use frame_support::{dispatch::DispatchResultWithPostInfo, ensure, storage::with_storage_layer, weights::Weight};
+use frame_support::{dispatch::DispatchResultWithPostInfo, ensure, weights::Weight, BoundedVec};
 use ringfence_primitives::{Ballot, Indicator, Terms};
 use sp_runtime::DispatchError;
 
@@ -17,6 +13,8 @@ struct Results {
 	entered: u32,
 	decided: u32,
 	failed: u32,
+	/// Pages that the batch's records were on, or are.
+	pages: u32,
 }
 
 impl Results {
@@ -30,6 +28,7 @@ impl Results {
 		T::WeightInfo::report_batch(self.opened)
 			.saturating_add(T::WeightInfo::cast_batch(self.entered.saturating_add(self.failed)))
 			.saturating_add(deciding::<T>(self.decided))
+			.saturating_add(T::WeightInfo::pages(self.pages))
 	}
 }
 
@@ -41,15 +40,22 @@ fn deciding<T: Config>(items: u32) -> Weight {
 		.saturating_add(T::WeightInfo::deeds(items.saturating_mul(isps.saturating_add(2)), isps))
 }
 
+/// The weight of the pages of a batch whose records are each on a page of their own and move to two others at the most.
+fn most_pages<T: Config>(items: u32) -> Weight {
+	T::WeightInfo::pages(items.saturating_mul(2).saturating_add(1))
+}
+
 impl<T: Config> Pallet<T> {
 	/// The most that a batch of `items` reports weighs.
 	pub(crate) fn report_batch_weight(items: usize) -> Weight {
-		T::WeightInfo::report_batch(items as u32).max(Self::vote_batch_weight(items))
+		let items = items as u32;
+		T::WeightInfo::report_batch(items).max(deciding::<T>(items)).saturating_add(most_pages::<T>(items))
 	}
 
 	/// The most that a batch of `items` votes weighs.
 	pub(crate) fn vote_batch_weight(items: usize) -> Weight {
-		deciding::<T>(items as u32)
+		let items = items as u32;
+		deciding::<T>(items).saturating_add(most_pages::<T>(items))
 	}
 
 	pub(crate) fn do_report_batch(
@@ -59,38 +65,29 @@ impl<T: Config> Pallet<T> {
 	) -> DispatchResultWithPostInfo {
 		let (reporter, voice) = Self::reporter(who)?;
 		let most = Self::report_batch_weight(indicators.len());
-		let sitting = Sitting::for_batch();
-		let results =
-			Self::each(indicators, |indicator| Self::report_as(&sitting, &reporter, voice, indicator, terms.clone()))?;
-		T::Members::note_times(&reporter, Deed::Reported, results.done());
+		let results = Self::each(indicators, |sitting, indicator| {
+			Self::report_as(sitting, &reporter, voice, indicator, terms.clone())
+		})?;
 		Ok(Some(results.weight::<T>().min(most)).into())
 	}
 
 	pub(crate) fn do_vote_batch(who: &T::AccountId, ballots: Vec<Ballot>) -> DispatchResultWithPostInfo {
 		let isp = Self::voter(who)?;
 		let most = Self::vote_batch_weight(ballots.len());
-		let sitting = Sitting::for_batch();
-		let mut sightings = 0u32;
-		let results = Self::each(ballots, |ballot| {
-			let outcome = Self::vote_as(&sitting, &isp, ballot)?;
-			sightings = sightings.saturating_add(u32::from(voted(ballot.vote) == Deed::Sighted));
-			Ok(outcome)
-		})?;
-		T::Members::note_times(&isp, Deed::Sighted, sightings);
-		T::Members::note_times(&isp, Deed::Voted, results.done().saturating_sub(sightings));
+		let results = Self::each(ballots, |sitting, ballot| Self::vote_as(sitting, &isp, ballot))?;
 		Ok(Some(results.weight::<T>().min(most)).into())
 	}
 
-	/// Carries out each item in a storage layer of its own, and says which failed.
+	/// Carries out each item, and says which failed.
 	fn each<Item>(
 		items: Vec<Item>,
-		mut act: impl FnMut(Item) -> Result<Outcome, DispatchError>,
+		act: impl Fn(&mut Sitting<T>, Item) -> Result<Outcome, DispatchError>,
 	) -> Result<Results, DispatchError> {
 		ensure!(!items.is_empty(), Error::<T>::EmptyBatch);
 		let mut results = Results::default();
-		let before = Head::<T>::get().seq;
+		let mut sitting = Sitting::for_batch();
 		for (index, item) in (0u32..).zip(items) {
-			let count = match with_storage_layer(|| act(item)) {
+			let count = match act(&mut sitting, item) {
 				Ok(Outcome::Opened) => &mut results.opened,
 				Ok(Outcome::Entered) => &mut results.entered,
 				Ok(Outcome::Decided) => &mut results.decided,
@@ -101,11 +98,11 @@ impl<T: Config> Pallet<T> {
 			};
 			*count = count.saturating_add(1);
 		}
-		let seq = Head::<T>::get().seq;
-		if seq > before {
-			Self::deposit_event(Event::Changed { seq });
-		}
-		Self::deposit_event(Event::BatchDone { done: results.done(), failed: results.failed });
+		// No more than the batch has items.
+		let reported = BoundedVec::truncate_from(core::mem::take(&mut sitting.opened));
+		results.pages = sitting.files.pages();
+		sitting.close();
+		Self::deposit_event(Event::BatchDone { reported, done: results.done(), failed: results.failed });
 		Ok(results)
 	}
 }

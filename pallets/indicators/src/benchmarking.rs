@@ -103,14 +103,18 @@ fn put<T: Config>(
 		confidence: terms().confidence,
 		votes: BoundedVec::truncate_from(votes),
 		dispute,
+		page: 0,
 		indicator,
 	};
+	let mut sitting = crate::sitting::Sitting::<T>::open();
 	if record.is_enforced() {
-		ActiveCount::<T>::mutate(|count| *count = count.saturating_add(1));
-		crate::Digest::<T>::mutate(|digest| digest.add(&record.decision()));
+		sitting.active.one_more();
+		sitting.digest.change().add(&record.decision());
 	}
+	sitting.records.one_more();
 	Pallet::<T>::index_named(&id, &record.indicator);
-	Pallet::<T>::enter(&id, record);
+	Pallet::<T>::enter(&mut sitting, &id, record);
+	sitting.close();
 	id
 }
 
@@ -281,7 +285,7 @@ mod benches {
 		#[extrinsic_call]
 		_(RawOrigin::Signed(who), terms(), batch(i, subject));
 
-		assert_eq!(Records::<T>::count(), i);
+		assert_eq!(RecordCount::<T>::get(), i);
 	}
 
 	#[benchmark]
@@ -327,6 +331,27 @@ mod benches {
 				T::Members::note(&isps[(index % n) as usize], Deed::Misjudged);
 			}
 		}
+	}
+
+	#[benchmark]
+	fn pages(p: Linear<0, { 2 * MAX_BATCH + 1 }>) {
+		let name = |number: u32| subject(number).id();
+		let full: Page = BoundedVec::truncate_from((0..PAGE).map(name).collect());
+		for stretch in 0..p.into() {
+			Awaiting::<T>::insert(stretch, 0, full.clone());
+		}
+		let last = name(PAGE - 1);
+
+		#[block]
+		{
+			let mut files = crate::files::Files::<T>::default();
+			for stretch in 0..p.into() {
+				files.take(crate::files::File::Awaiting, stretch, 0, &last);
+			}
+			files.close();
+		}
+
+		assert!((0..p.into()).all(|stretch| !Awaiting::<T>::get(stretch, 0).contains(&last)));
 	}
 
 	#[benchmark]

@@ -2,28 +2,29 @@
 
 use crate::{ChangeLog, Config, Event, Head, Members, Pallet};
 use frame_support::traits::{Get, Time};
-use ringfence_primitives::{envelope::Sealed, Change, ChangeKind};
-use sp_runtime::{ArithmeticError, DispatchError};
+use ringfence_primitives::{envelope::Sealed, Change, ChangeKind, LogHead, Millis};
 
 impl<T: Config> Pallet<T> {
 	/// Puts into the log what a provider tells its own subscribers. Returns the number of the change. How often a provider
 	/// may is up to the caller.
-	pub fn append_tier1(isp: &T::AccountId, sealed: Sealed) -> Result<u64, DispatchError> {
+	pub fn append_tier1(isp: &T::AccountId, sealed: Sealed) -> u64 {
 		Self::append(ChangeKind::Tier1(T::Members::bytes(isp), sealed))
 	}
 
-	/// Appends a change, and says so. Returns its number.
-	pub(crate) fn append(kind: ChangeKind) -> Result<u64, DispatchError> {
-		let seq = Self::append_quietly(kind)?;
+	/// Appends a change, and says so. Returns its number. Not while a sitting is open, which has the head in hand.
+	pub(crate) fn append(kind: ChangeKind) -> u64 {
+		let mut head = Head::<T>::get();
+		let seq = Self::enter_change(&mut head, T::Clock::now(), kind);
+		Head::<T>::put(head);
 		Self::deposit_event(Event::Changed { seq });
-		Ok(seq)
+		seq
 	}
 
-	/// Appends a change and forgets the oldest beyond the retention bound. Returns its number.
-	pub(crate) fn append_quietly(kind: ChangeKind) -> Result<u64, DispatchError> {
-		let mut head = Head::<T>::get();
-		let seq = head.seq.checked_add(1).ok_or(ArithmeticError::Overflow)?;
-		let change = Change { seq, at: T::Clock::now(), previous: head.hash, kind };
+	/// Writes the entry that follows `head` and forgets the oldest beyond the retention bound. Returns its number, with which
+	/// `head` goes on. At a million a second the numbers last for half a million years; then the newest is overwritten.
+	pub(crate) fn enter_change(head: &mut LogHead, at: Millis, kind: ChangeKind) -> u64 {
+		let seq = head.seq.saturating_add(1);
+		let change = Change { seq, at, previous: head.hash, kind };
 		head.seq = seq;
 		head.hash = change.hash();
 		head.oldest = head.oldest.max(1);
@@ -32,8 +33,7 @@ impl<T: Config> Pallet<T> {
 			ChangeLog::<T>::remove(head.oldest);
 			head.oldest = head.oldest.saturating_add(1);
 		}
-		Head::<T>::put(head);
-		Ok(seq)
+		seq
 	}
 
 	/// The log is an unbroken chain from the oldest entry to the head, and no longer than the retention bound.

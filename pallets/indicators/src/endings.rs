@@ -5,8 +5,7 @@
 //! worked off once it is over. That makes an ending at most a stretch late on the chain, which nobody feels: enforcers
 //! time elements by themselves, to the millisecond.
 
-use crate::{sitting::Sitting, Config, Deed, Endings, Event, Members, NextEndings, Pallet, RecordOf, Records, Status};
-use core::cell::OnceCell;
+use crate::{files::File, sitting::Sitting, Config, Deed, Event, NextEndings, Pallet, RecordOf, Records, Status};
 use frame_support::traits::Get;
 use ringfence_primitives::{ChangeKind, IndicatorId, Millis};
 
@@ -28,25 +27,16 @@ pub(crate) struct Ended {
 	pub(crate) disputes: u32,
 }
 
+/// The stretch that a time lies in.
+pub(crate) const fn stretch(at: Millis) -> u64 {
+	at / STRETCH
+}
+
 impl<T: Config> Pallet<T> {
-	/// Files `id` to end at `at`. Never under a stretch that was worked off already.
-	pub(crate) fn file_ending(id: &IndicatorId, at: Millis) {
-		Endings::<T>::insert(Self::stretch(at), id, ());
-	}
-
-	/// Undoes [`Self::file_ending`].
-	pub(crate) fn unfile_ending(id: &IndicatorId, at: Millis) {
-		Endings::<T>::remove(Self::stretch(at), id);
-	}
-
-	const fn stretch(at: Millis) -> u64 {
-		at / STRETCH
-	}
-
 	/// Ends what is due, within the bound of a block.
 	pub(crate) fn end_due(now: Millis) -> Ended {
 		let mut ended = Ended::default();
-		let present = Self::stretch(now);
+		let present = stretch(now);
 		let mut next = NextEndings::<T>::get();
 		if next >= present {
 			return ended;
@@ -57,52 +47,52 @@ impl<T: Config> Pallet<T> {
 		}
 		let mut room = T::MaxEndingsPerBlock::get();
 		let mut skips = MAX_SKIPPED;
-		let sitting = OnceCell::new();
+		let mut sitting = Sitting::<T>::open();
+		let mut place = (File::Awaiting, 0);
 		while next < present && room > 0 && skips > 0 {
-			let Some(id) = Endings::<T>::iter_key_prefix(next).next() else {
+			let Some(id) = sitting.files.next(next, &mut place) else {
 				next = next.saturating_add(1);
+				place = (File::Awaiting, 0);
 				skips = skips.saturating_sub(1);
 				continue;
 			};
-			Endings::<T>::remove(next, id);
 			match Records::<T>::get(id) {
 				Some(record) if record.outlives_dispute() => {
-					// Fails only when the log is full: see `end`.
-					let _ = Self::conclude(sitting.get_or_init(Sitting::open), id, record);
+					Self::conclude(&mut sitting, id, record);
 					ended.disputes = ended.disputes.saturating_add(1);
 					room = room.saturating_sub(PER_DISPUTE);
 				}
 				record => {
 					if let Some(record) = record {
-						Self::end(id, record);
+						Self::end(&mut sitting, id, record);
 					}
 					ended.records = ended.records.saturating_add(1);
 					room = room.saturating_sub(1);
 				}
 			}
+			// What ended has left its page; so does what was never on record, which cannot be.
+			sitting.files.take(place.0, next, place.1, &id);
 		}
+		sitting.close();
 		NextEndings::<T>::put(next);
 		ended
 	}
 
-	fn end(id: IndicatorId, record: RecordOf<T>) {
-		Self::forget(&id, &record);
-		// `cease` fails only when 2^64 changes have been made.
+	fn end(sitting: &mut Sitting<T>, id: IndicatorId, record: RecordOf<T>) {
+		Self::forget(sitting, &id, &record);
 		match record.status {
 			Status::Proposed => {
-				T::Members::note(&record.reporter, Deed::Lapsed);
-				Self::deposit_event(Event::Lapsed { id });
+				sitting.note(&record.reporter, Deed::Lapsed);
+				sitting.tell(Event::Lapsed { id });
 			}
 			Status::Provisional { .. } => {
-				T::Members::note(&record.reporter, Deed::LapsedProvisional);
-				if Self::cease(&record, ChangeKind::Expired(record.indicator.clone())).is_ok() {
-					Self::deposit_event(Event::Lapsed { id });
-				}
+				sitting.note(&record.reporter, Deed::LapsedProvisional);
+				Self::cease(sitting, &record, ChangeKind::Expired(record.indicator.clone()));
+				sitting.tell(Event::Lapsed { id });
 			}
 			Status::Active { .. } => {
-				if let Ok(seq) = Self::cease(&record, ChangeKind::Expired(record.indicator.clone())) {
-					Self::deposit_event(Event::Expired { id, seq });
-				}
+				let seq = Self::cease(sitting, &record, ChangeKind::Expired(record.indicator.clone()));
+				sitting.tell(Event::Expired { id, seq });
 			}
 			Status::Rejected => {}
 		}

@@ -1,53 +1,52 @@
-//! Where a record is filed: under its ending, among what awaits votes, on its reporter's account, and by address.
+//! Where a record is filed: under its ending, on its reporter's account, and by address.
 
-use crate::{
-	Config, Error, Named, OpenCount, Pallet, Parameters, Proposed, ProposedCount, ProvisionalCount, RecordOf, Records,
-	Status,
-};
+use crate::{endings::stretch, files::File, sitting::Sitting, Config, Error, Named, Pallet, RecordOf, Records, Status};
 use frame_support::ensure;
 use ringfence_primitives::{Indicator, IndicatorId, Network};
 
 impl<T: Config> Pallet<T> {
 	/// Stores a record and files it by its present status.
-	pub(crate) fn enter(id: &IndicatorId, record: RecordOf<T>) {
-		Self::file_ending(id, record.due_at());
+	pub(crate) fn enter(sitting: &mut Sitting<T>, id: &IndicatorId, mut record: RecordOf<T>) {
+		record.page = sitting.files.add(file(&record), stretch(record.due_at()), *id);
 		if record.awaits_votes() {
-			Proposed::<T>::insert(id, ());
-			ProposedCount::<T>::mutate(|count| *count = count.saturating_add(1));
+			sitting.awaiting.one_more();
 		}
 		if record.is_unconfirmed() {
-			OpenCount::<T>::mutate(&record.reporter, |count| *count = count.saturating_add(1));
+			sitting.open.one_more(&record.reporter);
 		}
 		if matches!(record.status, Status::Provisional { .. }) {
-			ProvisionalCount::<T>::mutate(&record.reporter, |count| *count = count.saturating_add(1));
+			sitting.provisional.one_more(&record.reporter);
 		}
 		Records::<T>::insert(id, record);
 	}
 
 	/// Undoes the filing of [`Self::enter`], before the record changes. The record itself stays in storage.
-	pub(crate) fn leave(id: &IndicatorId, record: &RecordOf<T>) {
-		Self::unfile_ending(id, record.due_at());
+	pub(crate) fn leave(sitting: &mut Sitting<T>, id: &IndicatorId, record: &RecordOf<T>) {
+		sitting.files.take(file(record), stretch(record.due_at()), record.page, id);
 		if record.awaits_votes() {
-			Proposed::<T>::remove(id);
-			ProposedCount::<T>::mutate(|count| *count = count.saturating_sub(1));
+			sitting.awaiting.one_less();
 		}
 		if record.is_unconfirmed() {
-			OpenCount::<T>::mutate_exists(&record.reporter, one_less);
+			sitting.open.one_less(&record.reporter);
 		}
 		if matches!(record.status, Status::Provisional { .. }) {
-			ProvisionalCount::<T>::mutate_exists(&record.reporter, one_less);
+			sitting.provisional.one_less(&record.reporter);
 		}
 	}
 
 	/// Takes a record off the chain.
-	pub(crate) fn forget(id: &IndicatorId, record: &RecordOf<T>) {
-		Self::leave(id, record);
-		Self::unindex_named(id, &record.indicator);
+	pub(crate) fn forget(sitting: &mut Sitting<T>, id: &IndicatorId, record: &RecordOf<T>) {
+		Self::leave(sitting, id, record);
+		if let Some(network) = peer(&record.indicator) {
+			Named::<T>::remove(network, id);
+		}
 		Records::<T>::remove(id);
+		sitting.records.one_less();
 	}
 
-	pub(crate) fn ensure_provisional_room(reporter: &T::AccountId, settings: &Parameters) -> Result<(), Error<T>> {
-		ensure!(ProvisionalCount::<T>::get(reporter) < settings.provisional_cap, Error::<T>::TooManyProvisional);
+	pub(crate) fn ensure_provisional_room(sitting: &mut Sitting<T>, reporter: &T::AccountId) -> Result<(), Error<T>> {
+		let room = sitting.provisional.get(reporter) < sitting.settings.provisional_cap;
+		ensure!(room, Error::<T>::TooManyProvisional);
 		Ok(())
 	}
 
@@ -57,11 +56,18 @@ impl<T: Config> Pallet<T> {
 			Named::<T>::insert(network, id, ());
 		}
 	}
+}
 
-	fn unindex_named(id: &IndicatorId, indicator: &Indicator) {
-		if let Some(network) = peer(indicator) {
-			Named::<T>::remove(network, id);
-		}
+/// The file that a record is in.
+pub(crate) const fn file<AccountId, MaxVotes>(record: &crate::Record<AccountId, MaxVotes>) -> File
+where
+	AccountId: Clone + PartialEq + Eq + core::fmt::Debug,
+	MaxVotes: frame_support::traits::Get<u32>,
+{
+	if record.awaits_votes() {
+		File::Awaiting
+	} else {
+		File::Decided
 	}
 }
 
@@ -73,9 +79,4 @@ pub(crate) fn peer(indicator: &Indicator) -> Option<Network> {
 		Indicator::Endpoint(endpoint) => Some(Network::host(endpoint.address)),
 		Indicator::Flow(flow) => flow.source,
 	}
-}
-
-/// Counts down; zero is not stored.
-fn one_less(count: &mut Option<u32>) {
-	*count = count.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
 }

@@ -61,6 +61,7 @@ mod benchmarking;
 mod change_log;
 mod dispute;
 mod endings;
+mod files;
 mod filing;
 mod lifecycle;
 mod members;
@@ -78,6 +79,7 @@ mod tests;
 mod try_state;
 pub mod weights;
 
+pub use files::PageCounts;
 pub use members::{Members, Voice};
 pub use pallet::*;
 pub use parameters::Parameters;
@@ -143,15 +145,33 @@ pub mod pallet {
 		type WeightInfo: WeightInfo;
 	}
 
+	/// Names that a page holds.
+	pub const PAGE: u32 = 128;
+
+	/// One page of a file: see [`files`].
+	pub type Page = BoundedVec<IndicatorId, ConstU32<PAGE>>;
+
 	/// Proposed, provisional, active and rejected indicators, by the hash of the indicator.
 	#[pallet::storage]
-	pub type Records<T: Config> = CountedStorageMap<_, Identity, IndicatorId, RecordOf<T>>;
-
-	/// Those that await votes: proposed, provisional and disputed ones.
-	#[pallet::storage]
-	pub type Proposed<T: Config> = StorageMap<_, Identity, IndicatorId, ()>;
+	pub type Records<T: Config> = StorageMap<_, Identity, IndicatorId, RecordOf<T>>;
 
 	/// How many of them there are.
+	#[pallet::storage]
+	pub type RecordCount<T: Config> = StorageValue<_, u32, ValueQuery>;
+
+	/// Those that await votes, by the stretch of time in which they end and the number of the page.
+	#[pallet::storage]
+	pub type Awaiting<T: Config> = StorageDoubleMap<_, Twox64Concat, u64, Twox64Concat, u32, Page, ValueQuery>;
+
+	/// The others, likewise.
+	#[pallet::storage]
+	pub type Decided<T: Config> = StorageDoubleMap<_, Twox64Concat, u64, Twox64Concat, u32, Page, ValueQuery>;
+
+	/// How many pages a stretch has.
+	#[pallet::storage]
+	pub type Pages<T: Config> = StorageMap<_, Twox64Concat, u64, PageCounts, ValueQuery>;
+
+	/// How many await votes: proposed, provisional and disputed ones.
 	#[pallet::storage]
 	pub type ProposedCount<T: Config> = StorageValue<_, u32, ValueQuery>;
 
@@ -180,10 +200,6 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Settings<T: Config> = StorageValue<_, Parameters, ValueQuery, T::InitialParameters>;
 
-	/// What ends in which stretch of time: see [`endings`].
-	#[pallet::storage]
-	pub type Endings<T: Config> = StorageDoubleMap<_, Twox64Concat, u64, Identity, IndicatorId, ()>;
-
 	/// The stretch of time whose endings come next.
 	#[pallet::storage]
 	pub type NextEndings<T: Config> = StorageValue<_, u64, ValueQuery>;
@@ -205,7 +221,7 @@ pub mod pallet {
 	pub enum Event<T: Config> {
 		/// A new indicator awaits votes.
 		Reported { id: IndicatorId, reporter: T::AccountId },
-		/// An ISP voted. The votes of a batch are not told one by one.
+		/// An ISP voted.
 		Voted { id: IndicatorId, isp: T::AccountId, vote: Vote },
 		/// An indicator is enforced before it is confirmed: entry `seq` of the change log.
 		ActivatedProvisionally { id: IndicatorId, seq: u64 },
@@ -229,15 +245,22 @@ pub mod pallet {
 		DisputeSettled { id: IndicatorId, revoked: bool },
 		/// The item of a batch, counted from 0, was refused. The others are not touched by that.
 		ItemFailed { index: u32, error: DispatchError },
-		/// A batch was worked off.
-		BatchDone { done: u32, failed: u32 },
+		/// A batch was worked off. What became of its items is told here, and not one by one.
+		BatchDone {
+			/// New indicators that await votes, or are active at once.
+			reported: BoundedVec<IndicatorId, ConstU32<MAX_BATCH>>,
+			/// Items that succeeded.
+			done: u32,
+			/// Items that were refused.
+			failed: u32,
+		},
 		/// A network must never be blocked from now on.
 		Protected { network: Network, seq: u64 },
 		/// A network may be blocked again.
 		Unprotected { network: Network, seq: u64 },
 		/// Governance set the parameters.
 		ParametersSet { parameters: Parameters },
-		/// The change log grew to `seq`: once for each change, and once for all of a batch.
+		/// The change log grew to `seq`: once for all of a call, or of the endings of a block.
 		Changed { seq: u64 },
 	}
 
@@ -457,8 +480,7 @@ pub mod pallet {
 		/// Makes many reports, as [`Self::report`] does, on the same terms. Each succeeds or fails by itself.
 		///
 		/// Origin: as for [`Self::report`]. Errors: [`Error::NotMember`], [`Error::ReportToYourIsp`],
-		/// [`Error::EmptyBatch`]. Events: those of each report, [`Event::ItemFailed`] for each refused one, and
-		/// [`Event::BatchDone`].
+		/// [`Error::EmptyBatch`]. Events: [`Event::ItemFailed`] for each refused one, and [`Event::BatchDone`].
 		#[pallet::call_index(7)]
 		#[pallet::weight(Pallet::<T>::report_batch_weight(indicators.len()))]
 		pub fn report_batch(
@@ -472,8 +494,8 @@ pub mod pallet {
 
 		/// Casts many votes, as [`Self::vote`] does. Each succeeds or fails by itself.
 		///
-		/// Origin: as for [`Self::vote`]. Errors: [`Error::NotIsp`], [`Error::EmptyBatch`]. Events: those of each vote,
-		/// [`Event::ItemFailed`] for each refused one, and [`Event::BatchDone`].
+		/// Origin: as for [`Self::vote`]. Errors: [`Error::NotIsp`], [`Error::EmptyBatch`]. Events: [`Event::ItemFailed`] for
+		/// each refused one, and [`Event::BatchDone`].
 		#[pallet::call_index(8)]
 		#[pallet::weight(Pallet::<T>::vote_batch_weight(ballots.len()))]
 		pub fn vote_batch(

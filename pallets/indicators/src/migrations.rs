@@ -3,7 +3,7 @@
 //! Each is done in one block, so it takes time in proportion to the records: a chain that holds more than some ten thousand
 //! misses slots while its nodes work, and then goes on.
 
-use crate::{Config, Digest, Dispute, OpenCount, Pallet, Record, RecordOf, Records, Status};
+use crate::{sitting::Sitting, Config, Dispute, Pallet, ProposedCount, Record, RecordOf, Status};
 use alloc::vec::Vec;
 use codec::Decode;
 use core::marker::PhantomData;
@@ -13,10 +13,10 @@ use frame_support::{
 	weights::Weight,
 	BoundedVec,
 };
-use ringfence_primitives::{ActiveDigest, Indicator, Millis, Terms, Vote};
+use ringfence_primitives::{Indicator, IndicatorId, Millis, Terms, Vote};
 
 /// Version 1 to 2: provisional indicators, disputes and confidence in every record; the digest of the active set; records
-/// by address; open reports by reporter. What a subscriber reported is its ISP's report from now on.
+/// by address; open reports by reporter; endings in pages. What a subscriber reported is its ISP's report from now on.
 pub type MigrateV1ToV2<T> = VersionedMigration<1, 2, V1ToV2<T>, Pallet<T>, <T as frame_system::Config>::DbWeight>;
 
 /// The work of [`MigrateV1ToV2`], without the look at the version.
@@ -24,28 +24,31 @@ pub struct V1ToV2<T>(PhantomData<T>);
 
 impl<T: Config> UncheckedOnRuntimeUpgrade for V1ToV2<T> {
 	fn on_runtime_upgrade() -> Weight {
-		let mut digest = ActiveDigest::default();
-		let mut records = 0u64;
-		Records::<T>::translate::<v1::Record<T::AccountId>, _>(|id, old| {
+		let _ = v1::Proposed::<T>::clear(u32::MAX, None);
+		let _ = v1::Endings::<T>::clear(u32::MAX, None);
+		v1::CounterForRecords::<T>::kill();
+		ProposedCount::<T>::kill();
+		let old: Vec<_> = v1::Records::<T>::iter().collect();
+		let records = old.len() as u64;
+		let mut sitting = Sitting::<T>::open();
+		for (id, old) in old {
 			let record: RecordOf<T> = old.into();
 			Pallet::<T>::index_named(&id, &record.indicator);
 			if record.is_enforced() {
-				digest.add(&record.decision());
+				sitting.digest.change().add(&record.decision());
 			}
-			if record.is_unconfirmed() {
-				OpenCount::<T>::mutate(&record.reporter, |count| *count = count.saturating_add(1));
-			}
-			records = records.saturating_add(1);
-			Some(record)
-		});
-		Digest::<T>::put(digest);
-		// Each record is read and written, and so may be its reporter's count; its address is written.
-		T::DbWeight::get().reads_writes(records.saturating_mul(2), records.saturating_mul(3).saturating_add(1))
+			sitting.records.one_more();
+			Pallet::<T>::enter(&mut sitting, &id, record);
+		}
+		sitting.close();
+		// Each record is read and written; so may be its reporter's count, its address and its pages, and what lists were
+		// kept of it before.
+		T::DbWeight::get().reads_writes(records.saturating_mul(4), records.saturating_mul(6).saturating_add(4))
 	}
 
 	#[cfg(feature = "try-runtime")]
 	fn pre_upgrade() -> Result<Vec<u8>, sp_runtime::TryRuntimeError> {
-		Ok(codec::Encode::encode(&(Records::<T>::count(), crate::ActiveCount::<T>::get())))
+		Ok(codec::Encode::encode(&(v1::Records::<T>::iter_keys().count() as u32, crate::ActiveCount::<T>::get())))
 	}
 
 	#[cfg(feature = "try-runtime")]
@@ -53,18 +56,29 @@ impl<T: Config> UncheckedOnRuntimeUpgrade for V1ToV2<T> {
 		use frame_support::ensure;
 		let (records, active) =
 			<(u32, u32)>::decode(&mut &state[..]).map_err(|_| "the state before the migration is garbled")?;
-		ensure!(Records::<T>::iter().count() as u32 == records, "a record could not be moved");
+		ensure!(crate::Records::<T>::iter().count() as u32 == records, "a record could not be moved");
 		ensure!(crate::ActiveCount::<T>::get() == active, "an active indicator was lost");
 		Pallet::<T>::do_try_state()
 	}
 }
 
 /// The storage of version 1.
-mod v1 {
+pub(crate) mod v1 {
 	use super::*;
+	use frame_support::{pallet_prelude::*, storage_alias};
+
+	#[storage_alias]
+	pub type Records<T: Config> =
+		StorageMap<Pallet<T>, Identity, IndicatorId, Record<<T as frame_system::Config>::AccountId>>;
+	#[storage_alias]
+	pub type CounterForRecords<T: Config> = StorageValue<Pallet<T>, u32, ValueQuery>;
+	#[storage_alias]
+	pub type Proposed<T: Config> = StorageMap<Pallet<T>, Identity, IndicatorId, ()>;
+	#[storage_alias]
+	pub type Endings<T: Config> = StorageDoubleMap<Pallet<T>, Twox64Concat, u64, Identity, IndicatorId, ()>;
 
 	/// Where an indicator was in its life.
-	#[derive(Decode)]
+	#[derive(Encode, Decode)]
 	pub enum Status {
 		Proposed,
 		Active { since: Millis },
@@ -72,7 +86,7 @@ mod v1 {
 	}
 
 	/// An indicator on record.
-	#[derive(Decode)]
+	#[derive(Encode, Decode)]
 	pub struct Record<AccountId> {
 		pub indicator: Indicator,
 		pub terms: Terms,
@@ -106,6 +120,7 @@ where
 			// More ISPs may have been active than can be now; the votes of those that left do not count.
 			votes: BoundedVec::truncate_from(old.votes),
 			dispute: Dispute::None,
+			page: 0,
 		}
 	}
 }

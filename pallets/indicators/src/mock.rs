@@ -49,6 +49,7 @@ pub const fn vetting(member: u64) -> u64 {
 parameter_types! {
 	pub storage Isps: Vec<u64> = vec![1, 2, 3, 4];
 	pub storage Now: u64 = START;
+	pub storage MaxRecords: u32 = 20;
 	pub storage Ledger: BTreeMap<(u64, Deed), u32> = BTreeMap::new();
 	pub const Initial: Parameters =
 		Parameters { voting_period: HOUR, provisional_lifetime: 10 * MINUTE, provisional_cap: 3, open_cap: 100 };
@@ -147,7 +148,7 @@ impl crate::Config for Test {
 	type Governance = One;
 	type Clock = Clock;
 	type MaxIsps = ConstU32<10>;
-	type MaxRecords = ConstU32<20>;
+	type MaxRecords = MaxRecords;
 	type MaxProtected = ConstU32<4>;
 	type LogRetention = ConstU64<8>;
 	type MaxEndingsPerBlock = ConstU32<3>;

@@ -1,6 +1,6 @@
 //! Protected networks.
 
-use crate::{Config, Error, Pallet, ProtectedNetworks};
+use crate::{sitting::Sitting, Config, Error, Pallet, ProtectedNetworks};
 use frame_support::ensure;
 use ringfence_primitives::{Address, ChangeKind, Indicator, Network};
 use sp_runtime::{DispatchError, DispatchResult};
@@ -13,17 +13,24 @@ pub(crate) const WIDEST_V6: u8 = 20;
 impl<T: Config> Pallet<T> {
 	/// Refuses what must not be blocked: what is too wide, or overlaps a protected network.
 	pub fn ensure_blockable(indicator: &Indicator) -> DispatchResult {
-		Self::ensure_outside(indicator, &ProtectedNetworks::<T>::get()).map_err(Into::into)
+		Self::ensure_narrow(indicator)?;
+		ensure!(indicator.overlap(&ProtectedNetworks::<T>::get()).is_none(), Error::<T>::OverlapsProtected);
+		Ok(())
 	}
 
 	/// The same, for who has read the protected networks already.
-	pub(crate) fn ensure_outside(indicator: &Indicator, protected: &[Network]) -> Result<(), Error<T>> {
+	pub(crate) fn ensure_outside(sitting: &Sitting<T>, indicator: &Indicator) -> Result<(), Error<T>> {
+		Self::ensure_narrow(indicator)?;
+		ensure!(!sitting.protects(indicator), Error::<T>::OverlapsProtected);
+		Ok(())
+	}
+
+	fn ensure_narrow(indicator: &Indicator) -> Result<(), Error<T>> {
 		let too_wide = |network: &Network| match network.address() {
 			Address::V4(_) => network.prefix() < WIDEST_V4,
 			Address::V6(_) => network.prefix() < WIDEST_V6,
 		};
 		ensure!(!indicator.networks().any(|network| too_wide(&network)), Error::<T>::TooWide);
-		ensure!(indicator.overlap(protected).is_none(), Error::<T>::OverlapsProtected);
 		Ok(())
 	}
 
@@ -31,7 +38,7 @@ impl<T: Config> Pallet<T> {
 		ProtectedNetworks::<T>::try_mutate(|networks| {
 			ensure!(!networks.contains(&network), Error::<T>::AlreadyProtected);
 			networks.try_push(network).map_err(|_| Error::<T>::TooManyProtected)?;
-			Self::append(ChangeKind::Protected(network))
+			Ok(Self::append(ChangeKind::Protected(network)))
 		})
 	}
 
@@ -39,7 +46,7 @@ impl<T: Config> Pallet<T> {
 		ProtectedNetworks::<T>::try_mutate(|networks| {
 			let position = networks.iter().position(|n| *n == network).ok_or(Error::<T>::NotProtected)?;
 			networks.remove(position);
-			Self::append(ChangeKind::Unprotected(network))
+			Ok(Self::append(ChangeKind::Unprotected(network)))
 		})
 	}
 }

@@ -2,22 +2,33 @@
 
 use crate::{
 	protection::{WIDEST_V4, WIDEST_V6},
-	Config, Dispute, Members, Named, Pallet, Proposed, RecordOf, Records, Status,
+	Awaiting, Config, Dispute, Members, Named, Pallet, RecordOf, Records, Status,
 };
 use alloc::vec::Vec;
 use ringfence_primitives::{Address, Dossier, Indicator, IndicatorId, Network, Proposal, Standing};
 
 impl<T: Config> Pallet<T> {
-	/// Up to `limit` proposals and disputes that `isp` has not voted on, in the order of their names, those after `after`.
-	pub fn pending(isp: &T::AccountId, after: Option<IndicatorId>, limit: u32) -> Vec<(IndicatorId, RecordOf<T>)> {
-		let keys = match after {
-			Some(id) => Proposed::<T>::iter_keys_from(Proposed::<T>::hashed_key_for(id)),
-			None => Proposed::<T>::iter_keys(),
+	/// Looks through what awaits votes, page by page, beginning after the page `after`, until `limit` records or more were
+	/// looked at: those that `isp` has not voted on, and where to go on; None at the end.
+	pub fn pending(
+		isp: &T::AccountId,
+		after: Option<(u64, u32)>,
+		limit: u32,
+	) -> (Vec<(IndicatorId, RecordOf<T>)>, Option<(u64, u32)>) {
+		let pages = match after {
+			Some((stretch, number)) => Awaiting::<T>::iter_from(Awaiting::<T>::hashed_key_for(stretch, number)),
+			None => Awaiting::<T>::iter(),
 		};
-		keys.filter_map(|id| Some((id, Records::<T>::get(id)?)))
-			.filter(|(_, record)| !record.has_vote_of(isp))
-			.take(limit as usize)
-			.collect()
+		let (mut found, mut seen) = (Vec::new(), 0usize);
+		for (stretch, number, page) in pages {
+			seen = seen.saturating_add(page.len());
+			let records = page.into_iter().filter_map(|id| Some((id, Records::<T>::get(id)?)));
+			found.extend(records.filter(|(_, record)| !record.has_vote_of(isp)));
+			if seen >= limit as usize {
+				return (found, Some((stretch, number)));
+			}
+		}
+		(found, None)
 	}
 
 	/// Those of `ids` that `isp` has not voted on and that await votes.

@@ -103,6 +103,8 @@ where
 	pub votes: BoundedVec<(AccountId, Vote), MaxVotes>,
 	/// Whether somebody says that it should not be active.
 	pub dispute: Dispute<AccountId, MaxVotes>,
+	/// The page of the file, of the stretch in which it is due, that it is on.
+	pub page: u32,
 }
 
 impl<AccountId, MaxVotes> Record<AccountId, MaxVotes>

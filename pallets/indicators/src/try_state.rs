@@ -1,10 +1,13 @@
 //! Every invariant of this pallet.
 
 use crate::{
-	endings::STRETCH, filing::peer, ActiveCount, Config, Digest, Dispute, Endings, Named, NextEndings, OpenCount,
-	Pallet, Proposed, ProposedCount, ProvisionalCount, RecordOf, Records, Settings, Status,
+	endings::stretch,
+	files::{File, PageCounts},
+	filing::{file, peer},
+	ActiveCount, Awaiting, Config, Decided, Digest, Dispute, Named, NextEndings, OpenCount, Page, Pages, Pallet,
+	ProposedCount, ProvisionalCount, RecordCount, RecordOf, Records, Settings, Status,
 };
-use alloc::collections::BTreeMap;
+use alloc::{collections::BTreeMap, vec::Vec};
 use frame_support::{ensure, traits::Get};
 use ringfence_primitives::{ActiveDigest, IndicatorId, Vote};
 use sp_runtime::TryRuntimeError;
@@ -62,11 +65,23 @@ impl<T: Config> Pallet<T> {
 			census.count(&record);
 		}
 		let Census { total, active, listed, named, open, provisional, digest } = census;
-		ensure!(total == Records::<T>::count() && total <= T::MaxRecords::get(), "records are miscounted");
+		ensure!(total == RecordCount::<T>::get() && total <= T::MaxRecords::get(), "records are miscounted");
 		ensure!(active == ActiveCount::<T>::get(), "active indicators are miscounted");
 		ensure!(listed == ProposedCount::<T>::get(), "what awaits votes is miscounted");
-		ensure!(Proposed::<T>::iter_keys().count() as u32 == listed, "something is listed that awaits no votes");
-		ensure!(Endings::<T>::iter_keys().count() as u32 == total, "something ends that is not on record");
+		let names = |pages: &[(u64, u32, Page)]| pages.iter().map(|(_, _, page)| page.len() as u32).sum::<u32>();
+		let (awaiting, decided): (Vec<_>, Vec<_>) = (Awaiting::<T>::iter().collect(), Decided::<T>::iter().collect());
+		ensure!(names(&awaiting) == listed, "something is listed that awaits no votes");
+		ensure!(names(&decided) == total.saturating_sub(listed), "something ends that is not on record");
+		for (stretch, number, page) in awaiting {
+			ensure!(!page.is_empty() && number < Pages::<T>::get(stretch).awaiting, "a page is lost");
+		}
+		for (stretch, number, page) in decided {
+			ensure!(!page.is_empty() && number < Pages::<T>::get(stretch).decided, "a page is lost");
+		}
+		for (stretch, counts) in Pages::<T>::iter() {
+			ensure!(counts != PageCounts::default(), "a stretch without pages is counted");
+			ensure!(stretch >= NextEndings::<T>::get(), "a stretch that is over is counted");
+		}
 		ensure!(Named::<T>::iter_keys().count() as u32 == named, "an address names what is not on record");
 		ensure!(OpenCount::<T>::iter().collect::<BTreeMap<_, _>>() == open, "open reports are miscounted");
 		ensure!(
@@ -79,10 +94,13 @@ impl<T: Config> Pallet<T> {
 
 	fn try_state_record(id: &IndicatorId, record: &RecordOf<T>) -> Result<(), TryRuntimeError> {
 		ensure!(record.indicator.id() == *id, "a record is filed under another name");
-		let stretch = record.due_at() / STRETCH;
-		ensure!(Endings::<T>::contains_key(stretch, id), "a record would never end");
+		let stretch = stretch(record.due_at());
+		let page = match file(record) {
+			File::Awaiting => Awaiting::<T>::get(stretch, record.page),
+			File::Decided => Decided::<T>::get(stretch, record.page),
+		};
+		ensure!(page.iter().filter(|filed| *filed == id).count() == 1, "a record would never end");
 		ensure!(stretch >= NextEndings::<T>::get(), "a record ought to have ended");
-		ensure!(!record.awaits_votes() || Proposed::<T>::contains_key(id), "what awaits votes is not listed");
 		if let Some(network) = peer(&record.indicator) {
 			ensure!(Named::<T>::contains_key(network, id), "a record cannot be found by its address");
 		}

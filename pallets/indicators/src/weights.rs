@@ -25,14 +25,16 @@ pub trait WeightInfo {
 	fn unprotect() -> Weight;
 	/// [`crate::Pallet::set_parameters`].
 	fn set_parameters() -> Weight;
-	/// [`crate::Pallet::report_batch`] of new indicators.
+	/// [`crate::Pallet::report_batch`] of new indicators, without [`Self::pages`].
 	fn report_batch(i: u32) -> Weight;
-	/// [`crate::Pallet::vote_batch`] of votes that activate, without [`Self::deeds`].
+	/// [`crate::Pallet::vote_batch`] of votes that activate, without [`Self::deeds`] and [`Self::pages`].
 	fn vote_batch(i: u32) -> Weight;
 	/// [`crate::Pallet::vote_batch`] of votes that decide nothing yet.
 	fn cast_batch(i: u32) -> Weight;
 	/// `d` times [`crate::Members::note`], about `n` members.
 	fn deeds(d: u32, n: u32) -> Weight;
+	/// Reading, changing and writing of `p` full pages of names.
+	fn pages(p: u32) -> Weight;
 	/// Ending of `n` indicators at the start of a block.
 	fn end_due(n: u32) -> Weight;
 	/// Settling of `n` disputes at the start of a block.
@@ -78,6 +80,9 @@ impl WeightInfo for () {
 		Weight::zero()
 	}
 	fn deeds(_: u32, _: u32) -> Weight {
+		Weight::zero()
+	}
+	fn pages(_: u32) -> Weight {
 		Weight::zero()
 	}
 	fn end_due(_: u32) -> Weight {

@@ -58,10 +58,10 @@ pub use extension::{CheckMember, MortalOnly, Order, Refusal, Screen};
 pub use governance::EnsureGovernance;
 pub use keys::{Power, Signer};
 pub use ledger::{Entry, Score, GOOD_STANDING, GOOD_STANDING_REPORTS};
-pub use ringfence_primitives::Deed;
 pub use pallet::*;
 pub use quota::{Parameters, Pass, Quotas};
 pub use register::{Member, NodeId, Role, Status, MAX_NODES};
+pub use ringfence_primitives::Deed;
 pub use weights::WeightInfo;
 
 #[frame_support::pallet]

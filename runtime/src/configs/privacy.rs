@@ -61,7 +61,7 @@ pub struct Announcements;
 
 impl pallet_envelopes::Log<AccountId> for Announcements {
 	fn announce(isp: &AccountId, sealed: Sealed) -> Result<u64, DispatchError> {
-		pallet_indicators::Pallet::<Runtime>::append_tier1(isp, sealed)
+		Ok(pallet_indicators::Pallet::<Runtime>::append_tier1(isp, sealed))
 	}
 
 	#[cfg(feature = "runtime-benchmarks")]

@@ -1,6 +1,6 @@
 //! Batches: each item succeeds or fails by itself.
 
-use crate::{mock::*, Error, Event, OpenCount, Records};
+use crate::{mock::*, Error, Event, OpenCount, RecordCount};
 use frame_support::{assert_noop, assert_ok, dispatch::DispatchResultWithPostInfo};
 use ringfence_primitives::*;
 
@@ -18,6 +18,12 @@ fn cast(who: u64, ballots: Vec<Ballot>) -> DispatchResultWithPostInfo {
 	Indicators::vote_batch(origin(who), ballots.try_into().unwrap())
 }
 
+/// What a batch says that it has put on record.
+fn done(reported: &[Indicator], done: u32, failed: u32) -> RuntimeEvent {
+	let reported = reported.iter().map(Indicator::id).collect::<Vec<_>>().try_into().unwrap();
+	Event::BatchDone { reported, done, failed }.into()
+}
+
 fn approvals(indicators: &[Indicator]) -> Vec<Ballot> {
 	indicators.iter().map(|i| Ballot { id: i.id(), terms: terms().hash(), vote: Vote::Approve }).collect()
 }
@@ -27,12 +33,17 @@ fn a_list_is_reported_and_activated_in_three_calls() {
 	on_chain(|| {
 		let list = hosts(1..=8);
 		assert_ok!(report(1, list.clone()));
-		System::assert_last_event(Event::BatchDone { done: 8, failed: 0 }.into());
+		System::assert_last_event(done(&list, 8, 0));
 		assert_eq!(OpenCount::<Test>::get(1), 8);
 		for isp in [2, 3] {
 			assert_ok!(cast(isp, approvals(&list)));
 		}
 		assert_eq!(in_force().len(), 8);
+		let seq = crate::Head::<Test>::get().seq;
+		System::assert_has_event(Event::Changed { seq }.into());
+		let rings =
+			System::events().into_iter().filter(|e| matches!(e.event, RuntimeEvent::Indicators(Event::Changed { .. })));
+		assert_eq!(rings.count(), 1, "the doorbell rings once for all of them");
 		assert_eq!(OpenCount::<Test>::get(1), 0);
 	});
 }
@@ -45,8 +56,8 @@ fn an_item_that_fails_is_named_and_the_others_go_through() {
 		assert_ok!(report(1, list));
 		System::assert_has_event(Event::ItemFailed { index: 1, error: E::OverlapsProtected.into() }.into());
 		System::assert_has_event(Event::ItemFailed { index: 2, error: E::AlreadyVoted.into() }.into());
-		System::assert_last_event(Event::BatchDone { done: 2, failed: 2 }.into());
-		assert_eq!(Records::<Test>::count(), 2);
+		System::assert_last_event(done(&[indicator("198.18.0.1"), indicator("198.18.0.2")], 2, 2));
+		assert_eq!(RecordCount::<Test>::get(), 2);
 	});
 }
 
@@ -59,7 +70,7 @@ fn a_vote_that_fails_is_named_and_the_others_go_through() {
 		assert_ok!(cast(2, ballots));
 		System::assert_has_event(Event::ItemFailed { index: 0, error: E::OtherTerms.into() }.into());
 		System::assert_has_event(Event::ItemFailed { index: 2, error: E::NotFound.into() }.into());
-		System::assert_last_event(Event::BatchDone { done: 1, failed: 2 }.into());
+		System::assert_last_event(done(&[], 1, 2));
 	});
 }
 
@@ -91,7 +102,7 @@ fn what_is_full_in_the_midst_of_a_batch_stops_the_rest_of_it() {
 		set(|parameters| parameters.open_cap = 2);
 		assert_ok!(report(1, hosts(1..=3)));
 		System::assert_has_event(Event::ItemFailed { index: 2, error: E::TooManyOpen.into() }.into());
-		assert_eq!(Records::<Test>::count(), 2);
+		assert_eq!(RecordCount::<Test>::get(), 2);
 	});
 }
 

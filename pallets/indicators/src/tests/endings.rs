@@ -1,8 +1,8 @@
 //! Lapse and expiry.
 
-use crate::{mock::*, Endings, Event, ProposedCount, Records};
+use crate::{mock::*, Decided, Event, Pages, ProposedCount, RecordCount, Records};
 use frame_support::assert_ok;
-use ringfence_primitives::ChangeKind;
+use ringfence_primitives::*;
 
 #[test]
 fn a_proposal_that_nobody_carries_lapses() {
@@ -24,7 +24,7 @@ fn an_active_indicator_expires() {
 		live(HOUR + 10_000);
 		assert_eq!(newest(), ChangeKind::Expired(indicator("198.18.0.1")));
 		let seq = crate::Head::<Test>::get().seq;
-		System::assert_last_event(Event::Expired { id, seq }.into());
+		System::assert_has_event(Event::Expired { id, seq }.into());
 	});
 }
 
@@ -37,9 +37,37 @@ fn a_block_ends_no_more_than_its_bound_and_the_next_goes_on() {
 		live(HOUR);
 		for left in [5, 2, 0, 0] {
 			pass(10_000);
-			assert_eq!(Records::<Test>::count(), left);
-			assert_eq!(Endings::<Test>::iter().count() as u32, left);
+			assert_eq!(RecordCount::<Test>::get(), left);
+			assert_eq!(Decided::<Test>::iter().map(|(_, _, page)| page.len() as u32).sum::<u32>(), left);
 		}
+	});
+}
+
+#[test]
+fn a_list_is_filed_in_pages_and_leaves_none_behind() {
+	on_chain(|| {
+		MaxRecords::set(&1_000);
+		set(|parameters| parameters.open_cap = 1_000);
+		let list: Vec<_> =
+			(0..300u32).map(|host| Indicator::Host(Address::V4((0xc612_0000 + host).to_be_bytes()))).collect();
+		assert_ok!(Indicators::report_batch(origin(1), terms(), list.clone().try_into().unwrap()));
+		let counts = |file: &dyn Fn(crate::PageCounts) -> u32| Pages::<Test>::iter().map(|(_, c)| file(c)).sum::<u32>();
+		assert_eq!((counts(&|c| c.awaiting), counts(&|c| c.decided)), (3, 0));
+		assert_ok!(Indicators::withdraw(origin(1), list[5].id()));
+		for isp in [2, 3] {
+			let ballots: Vec<_> =
+				list.iter().map(|i| Ballot { id: i.id(), terms: terms().hash(), vote: Vote::Approve }).collect();
+			assert_ok!(Indicators::vote_batch(origin(isp), ballots.try_into().unwrap()));
+		}
+		assert_eq!(crate::Awaiting::<Test>::iter().count(), 0);
+		assert_eq!(
+			(counts(&|c| c.awaiting), counts(&|c| c.decided)),
+			(3, 3),
+			"empty pages are counted until the stretch is over"
+		);
+		live(2 * HOUR);
+		assert_eq!(RecordCount::<Test>::get(), 0);
+		assert_eq!((Decided::<Test>::iter().count(), Pages::<Test>::iter().count()), (0, 0));
 	});
 }
 
@@ -49,7 +77,7 @@ fn a_chain_that_stood_still_catches_up() {
 		activate("198.18.0.1");
 		pass(24 * HOUR);
 		let mut blocks = 1;
-		while Records::<Test>::count() > 0 {
+		while RecordCount::<Test>::get() > 0 {
 			pass(500);
 			blocks += 1;
 			assert!(blocks < 200, "a day is caught up within two minutes");

@@ -1,8 +1,9 @@
 //! From version 1 of the storage, byte by byte as it was, to the present one.
 
 use crate::{
-	migrations::MigrateV1ToV2, mock::*, ActiveCount, Digest, Dispute, Endings, OpenCount, Proposed, ProposedCount,
-	Records, Status,
+	migrations::{v1, MigrateV1ToV2},
+	mock::*,
+	ActiveCount, Digest, Dispute, OpenCount, ProposedCount, RecordCount, Records, Status,
 };
 use codec::Encode;
 use frame_support::{
@@ -23,10 +24,10 @@ enum Was {
 /// Stores a record as version 1 did.
 fn put(indicator: &Indicator, reporter: u64, isp: Option<u64>, was: Was, ends_at: u64, votes: Vec<(u64, Vote)>) {
 	let id = indicator.id();
-	Endings::<Test>::insert(ends_at / 10_000, id, ());
+	v1::Endings::<Test>::insert(ends_at / 10_000, id, ());
 	match was {
 		Was::Proposed => {
-			Proposed::<Test>::insert(id, ());
+			v1::Proposed::<Test>::insert(id, ());
 			ProposedCount::<Test>::mutate(|count| *count += 1);
 		}
 		Was::Active { .. } => ActiveCount::<Test>::mutate(|count| *count += 1),
@@ -34,8 +35,7 @@ fn put(indicator: &Indicator, reporter: u64, isp: Option<u64>, was: Was, ends_at
 	}
 	let record = (indicator, terms(), reporter, isp, was, START - 1_000, ends_at, votes).encode();
 	unhashed::put_raw(&Records::<Test>::hashed_key_for(id), &record);
-	let counter = Records::<Test>::counter_storage_final_key();
-	unhashed::put(&counter, &(unhashed::get_or_default::<u32>(&counter) + 1));
+	v1::CounterForRecords::<Test>::mutate(|count| *count += 1);
 }
 
 /// A chain of version 1 with a record of each status and kind of reporter.
@@ -58,6 +58,8 @@ fn every_record_is_moved_and_what_is_derived_from_it_is_made() {
 		MigrateV1ToV2::<Test>::on_runtime_upgrade();
 		assert_eq!(Indicators::on_chain_storage_version(), 2);
 		Indicators::do_try_state().unwrap();
+		assert_eq!(v1::Endings::<Test>::iter().count() + v1::Proposed::<Test>::iter().count(), 0);
+		assert!(!v1::CounterForRecords::<Test>::exists());
 
 		let active = Records::<Test>::get(indicator("198.18.0.1").id()).unwrap();
 		assert_eq!(active.status, Status::Active { since: START - 500 });
@@ -91,7 +93,7 @@ fn vetting_goes_on_where_it_was() {
 		vote(3, id, Vote::Approve).unwrap();
 		assert!(matches!(status(id), Some(Status::Active { .. })));
 		live(HOUR + 20_000);
-		assert_eq!(Records::<Test>::count(), 0);
+		assert_eq!(RecordCount::<Test>::get(), 0);
 	});
 }
 

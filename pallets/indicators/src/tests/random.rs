@@ -97,7 +97,7 @@ fn take(step: &Step) -> Result<Option<(u32, u32)>, DispatchError> {
 	let batch = |result: DispatchResultWithPostInfo| -> Result<Option<(u32, u32)>, DispatchError> {
 		result.map_err(|refused| refused.error)?;
 		match System::events().pop().map(|record| record.event) {
-			Some(RuntimeEvent::Indicators(Event::BatchDone { done, failed })) => Ok(Some((done, failed))),
+			Some(RuntimeEvent::Indicators(Event::BatchDone { done, failed, .. })) => Ok(Some((done, failed))),
 			other => panic!("a batch ends with {other:?}"),
 		}
 	};
@@ -237,7 +237,7 @@ fn agree(model: &Model) {
 			|entry: &Entry| entry.reporter == member && matches!(entry.status, Status::Provisional { .. });
 		assert_eq!(ProvisionalCount::<Test>::get(member), count(&provisional));
 		let pending = |entry: &Entry| (entry.open() || entry.quarrelled()) && !entry.votes.contains_key(&member);
-		assert_eq!(Indicators::pending(&member, None, 99).len() as u32, count(&pending));
+		assert_eq!(Indicators::pending(&member, None, 99).0.len() as u32, count(&pending));
 	}
 	for address in ["198.18.0.1", "2001:db8::1"] {
 		let address = address.parse().unwrap();

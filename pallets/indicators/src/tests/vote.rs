@@ -23,8 +23,8 @@ fn more_than_half_of_the_isps_activate() {
 		assert_eq!(decision.indicator, indicator("198.18.0.1"));
 		assert_eq!(decision.expires_at, START + HOUR);
 		let seq = crate::Head::<Test>::get().seq;
-		System::assert_has_event(Event::Changed { seq }.into());
-		System::assert_last_event(Event::Activated { id, seq }.into());
+		System::assert_has_event(Event::Activated { id, seq }.into());
+		System::assert_last_event(Event::Changed { seq }.into());
 	});
 }
 
@@ -153,16 +153,34 @@ fn a_majority_of_rejections_revokes_what_is_active() {
 #[test]
 fn what_awaits_a_vote_is_listed_page_by_page() {
 	on_chain(|| {
-		let mut ids: Vec<IndicatorId> = (1..=5).map(|host| propose(RESEARCHER, &format!("198.18.0.{host}"))).collect();
-		ids.sort();
+		let ids: Vec<IndicatorId> = (1..=5).map(|host| propose(RESEARCHER, &format!("198.18.0.{host}"))).collect();
+		live(20_000);
+		let later = propose(RESEARCHER, "198.18.1.1");
 		assert_ok!(vote(3, ids[2], Vote::Approve));
-		let names = |isp, after, limit| -> Vec<IndicatorId> {
-			Indicators::pending(&isp, after, limit).into_iter().map(|(id, _)| id).collect()
+		let names = |isp| {
+			let (mut after, mut names, mut pages) = (None, Vec::new(), 0);
+			loop {
+				// So few that each page is one answer.
+				let (found, next) = Indicators::pending(&isp, after, 1);
+				names.extend(found.into_iter().map(|(id, _)| id));
+				pages += 1;
+				match next {
+					Some(_) => after = next,
+					None => break,
+				}
+			}
+			names.sort();
+			(names, pages)
 		};
-		assert_eq!(names(2, None, 3), ids[..3]);
-		assert_eq!(names(2, Some(ids[2]), 3), ids[3..]);
-		assert_eq!(names(3, None, 9), [&ids[..2], &ids[3..]].concat());
-		assert!(names(2, Some(ids[4]), 3).is_empty());
+		let all = |which: &[IndicatorId]| {
+			let mut all = [which, &[later]].concat();
+			all.sort();
+			all
+		};
+		assert_eq!(names(2), (all(&ids), 3), "two pages, and the end");
+		assert_eq!(names(3).0, all(&[&ids[..2], &ids[3..]].concat()));
+		let (found, next) = Indicators::pending(&2, None, 99);
+		assert_eq!((found.len(), next), (6, None));
 
 		let awaiting = Indicators::awaiting(&3, vec![ids[1], ids[2], [9; 32]]);
 		assert_eq!(awaiting.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [ids[1]]);

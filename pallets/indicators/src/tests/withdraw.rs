@@ -40,7 +40,7 @@ fn withdrawing_what_is_active_revokes_it() {
 		assert_ok!(Indicators::withdraw(origin(1), id));
 		assert_eq!(newest(), ChangeKind::Revoked(indicator("198.18.0.1")));
 		let seq = crate::Head::<Test>::get().seq;
-		System::assert_last_event(Event::Revoked { id, seq }.into());
+		System::assert_has_event(Event::Revoked { id, seq }.into());
 		assert_noop!(Indicators::withdraw(origin(1), id), E::NotFound);
 		activate("198.18.0.1");
 	});
