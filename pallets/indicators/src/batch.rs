@@ -15,6 +15,8 @@ struct Results {
 	failed: u32,
 	/// Pages that the batch's records were on, or are.
 	pages: u32,
+	/// Entries that it made in the ledger.
+	deeds: u32,
 }
 
 impl Results {
@@ -27,35 +29,34 @@ impl Results {
 	fn weight<T: Config>(&self) -> Weight {
 		T::WeightInfo::report_batch(self.opened)
 			.saturating_add(T::WeightInfo::cast_batch(self.entered.saturating_add(self.failed)))
-			.saturating_add(deciding::<T>(self.decided))
+			.saturating_add(T::WeightInfo::vote_batch(self.decided))
 			.saturating_add(T::WeightInfo::pages(self.pages))
+			.saturating_add(T::WeightInfo::deeds(self.deeds, self.deeds))
 	}
 }
 
-/// The weight of `items` votes that decide something, each of which the ledger hears of about everybody: each ISP, the
-/// reporter, and who disputes.
-fn deciding<T: Config>(items: u32) -> Weight {
-	let isps = T::Members::isp_count();
-	T::WeightInfo::vote_batch(items)
-		.saturating_add(T::WeightInfo::deeds(items.saturating_mul(isps.saturating_add(2)), isps))
-}
-
-/// The weight of the pages of a batch whose records are each on a page of their own and move to two others at the most.
-fn most_pages<T: Config>(items: u32) -> Weight {
+/// The most that the pages and the deeds of a batch weigh: each record is on a page of its own and moves to another; each
+/// has a reporter of its own, and somebody else who disputes it; and each ISP was right in one and wrong in the next.
+fn most_around<T: Config>(items: u32) -> Weight {
+	let members = items.saturating_mul(2).saturating_add(T::Members::isp_count());
+	let deeds = members.saturating_add(T::Members::isp_count());
 	T::WeightInfo::pages(items.saturating_mul(2).saturating_add(1))
+		.saturating_add(T::WeightInfo::deeds(deeds, members))
 }
 
 impl<T: Config> Pallet<T> {
 	/// The most that a batch of `items` reports weighs.
 	pub(crate) fn report_batch_weight(items: usize) -> Weight {
 		let items = items as u32;
-		T::WeightInfo::report_batch(items).max(deciding::<T>(items)).saturating_add(most_pages::<T>(items))
+		T::WeightInfo::report_batch(items)
+			.max(T::WeightInfo::vote_batch(items))
+			.saturating_add(most_around::<T>(items))
 	}
 
 	/// The most that a batch of `items` votes weighs.
 	pub(crate) fn vote_batch_weight(items: usize) -> Weight {
 		let items = items as u32;
-		deciding::<T>(items).saturating_add(most_pages::<T>(items))
+		T::WeightInfo::vote_batch(items).saturating_add(most_around::<T>(items))
 	}
 
 	pub(crate) fn do_report_batch(
@@ -100,7 +101,7 @@ impl<T: Config> Pallet<T> {
 		}
 		// No more than the batch has items.
 		let reported = BoundedVec::truncate_from(core::mem::take(&mut sitting.opened));
-		results.pages = sitting.files.pages();
+		(results.pages, results.deeds) = (sitting.files.pages(), sitting.deeds());
 		sitting.close();
 		Self::deposit_event(Event::BatchDone { reported, done: results.done(), failed: results.failed });
 		Ok(results)

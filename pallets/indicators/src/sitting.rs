@@ -97,6 +97,11 @@ impl<T: Config> Sitting<T> {
 		*times = times.saturating_add(1);
 	}
 
+	/// How many entries the ledger will get.
+	pub(crate) fn deeds(&self) -> u32 {
+		self.deeds.len() as u32
+	}
+
 	/// Says what happened to an item; not where there are many, which are told of together.
 	pub(crate) fn tell(&self, event: Event<T>) {
 		if !self.quiet {

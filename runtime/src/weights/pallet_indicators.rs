@@ -52,39 +52,41 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Head` (r:1 w:0)
+	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Settings` (r:1 w:0)
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:1 w:1)
-	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4599), added: 7074, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::CounterForRecords` (r:1 w:1)
-	/// Proof: `Indicators::CounterForRecords` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::RecordCount` (r:1 w:1)
+	/// Proof: `Indicators::RecordCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::OpenCount` (r:1 w:1)
 	/// Proof: `Indicators::OpenCount` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-	/// Storage: `Tiers::Ledger` (r:1 w:1)
-	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Pages` (r:1 w:1)
+	/// Proof: `Indicators::Pages` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Awaiting` (r:1 w:1)
+	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
 	/// Proof: `Indicators::ProposedCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Endings` (r:0 w:1)
-	/// Proof: `Indicators::Endings` (`max_values`: None, `max_size`: Some(48), added: 2523, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Proposed` (r:0 w:1)
-	/// Proof: `Indicators::Proposed` (`max_values`: None, `max_size`: Some(32), added: 2507, mode: `MaxEncodedLen`)
+	/// Storage: `Tiers::Ledger` (r:1 w:1)
+	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Named` (r:0 w:1)
 	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
 	/// The range of component `n` is `[1, 64]`.
 	fn report(n: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `4123 + n * (42 ±0)`
+		//  Measured:  `4160 + n * (42 ±0)`
 		//  Estimated: `10703`
-		// Minimum execution time: 73_416_000 picoseconds.
-		Weight::from_parts(124_604_282, 0)
+		// Minimum execution time: 82_907_000 picoseconds.
+		Weight::from_parts(122_460_294, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 10_457
-			.saturating_add(Weight::from_parts(906_175, 0).saturating_mul(n.into()))
-			.saturating_add(T::DbWeight::get().reads(11))
+			// Standard Error: 16_378
+			.saturating_add(Weight::from_parts(977_182, 0).saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads(14))
 			.saturating_add(T::DbWeight::get().writes(8))
 	}
 	/// Storage: `Tiers::Signers` (r:1 w:0)
@@ -95,16 +97,18 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Head` (r:1 w:1)
+	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Settings` (r:1 w:0)
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:1 w:1)
-	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4599), added: 7074, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::CounterForRecords` (r:1 w:1)
-	/// Proof: `Indicators::CounterForRecords` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::RecordCount` (r:1 w:1)
+	/// Proof: `Indicators::RecordCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::OpenCount` (r:1 w:1)
 	/// Proof: `Indicators::OpenCount` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ProvisionalCount` (r:1 w:1)
@@ -113,16 +117,14 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Indicators::ActiveCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Digest` (r:1 w:1)
 	/// Proof: `Indicators::Digest` (`max_values`: Some(1), `max_size`: Some(2048), added: 2543, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Head` (r:1 w:1)
-	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Pages` (r:1 w:1)
+	/// Proof: `Indicators::Pages` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Awaiting` (r:1 w:1)
+	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
 	/// Proof: `Indicators::ProposedCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Endings` (r:0 w:1)
-	/// Proof: `Indicators::Endings` (`max_values`: None, `max_size`: Some(48), added: 2523, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:2)
 	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Proposed` (r:0 w:1)
-	/// Proof: `Indicators::Proposed` (`max_values`: None, `max_size`: Some(32), added: 2507, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Named` (r:0 w:1)
 	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
 	/// The range of component `n` is `[1, 64]`.
@@ -130,12 +132,12 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `4287 + n * (42 ±0)`
 		//  Estimated: `10703`
-		// Minimum execution time: 119_857_000 picoseconds.
-		Weight::from_parts(215_024_525, 0)
+		// Minimum execution time: 122_468_000 picoseconds.
+		Weight::from_parts(219_613_419, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 15_872
-			.saturating_add(Weight::from_parts(655_504, 0).saturating_mul(n.into()))
-			.saturating_add(T::DbWeight::get().reads(15))
+			// Standard Error: 13_695
+			.saturating_add(Weight::from_parts(635_548, 0).saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads(17))
 			.saturating_add(T::DbWeight::get().writes(14))
 	}
 	/// Storage: `Tiers::Signers` (r:1 w:0)
@@ -144,47 +146,45 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Head` (r:1 w:1)
+	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Settings` (r:1 w:0)
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:1 w:1)
-	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4599), added: 7074, mode: `MaxEncodedLen`)
-	/// Storage: `Tiers::Ledger` (r:64 w:64)
-	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Awaiting` (r:1 w:1)
+	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
 	/// Proof: `Indicators::ProposedCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::CounterForRecords` (r:1 w:1)
-	/// Proof: `Indicators::CounterForRecords` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::RecordCount` (r:1 w:1)
+	/// Proof: `Indicators::RecordCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ActiveCount` (r:1 w:1)
 	/// Proof: `Indicators::ActiveCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Digest` (r:1 w:1)
 	/// Proof: `Indicators::Digest` (`max_values`: Some(1), `max_size`: Some(2048), added: 2543, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Head` (r:1 w:1)
-	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Endings` (r:0 w:1)
-	/// Proof: `Indicators::Endings` (`max_values`: None, `max_size`: Some(48), added: 2523, mode: `MaxEncodedLen`)
+	/// Storage: `Tiers::Ledger` (r:64 w:64)
+	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:2)
 	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Proposed` (r:0 w:1)
-	/// Proof: `Indicators::Proposed` (`max_values`: None, `max_size`: Some(32), added: 2507, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Named` (r:0 w:1)
 	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
 	/// The range of component `n` is `[1, 64]`.
 	fn vote(n: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `6794 + n * (108 ±0)`
+		//  Measured:  `6918 + n * (108 ±0)`
 		//  Estimated: `10703 + n * (2548 ±6)`
-		// Minimum execution time: 115_818_000 picoseconds.
-		Weight::from_parts(189_654_895, 0)
+		// Minimum execution time: 138_705_000 picoseconds.
+		Weight::from_parts(201_501_773, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 36_158
-			.saturating_add(Weight::from_parts(5_597_710, 0).saturating_mul(n.into()))
-			.saturating_add(T::DbWeight::get().reads(12))
+			// Standard Error: 23_461
+			.saturating_add(Weight::from_parts(6_334_343, 0).saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads(13))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(n.into())))
-			.saturating_add(T::DbWeight::get().writes(11))
+			.saturating_add(T::DbWeight::get().writes(10))
 			.saturating_add(T::DbWeight::get().writes((1_u64).saturating_mul(n.into())))
 			.saturating_add(Weight::from_parts(0, 2548).saturating_mul(n.into()))
 	}
@@ -193,72 +193,80 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Storage: `Tiers::Members` (r:1 w:0)
 	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:1 w:1)
-	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4599), added: 7074, mode: `MaxEncodedLen`)
-	/// Storage: `Tiers::Ledger` (r:1 w:1)
-	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
-	/// Proof: `Indicators::ProposedCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::CounterForRecords` (r:1 w:1)
-	/// Proof: `Indicators::CounterForRecords` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ActiveCount` (r:1 w:1)
-	/// Proof: `Indicators::ActiveCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Digest` (r:1 w:1)
-	/// Proof: `Indicators::Digest` (`max_values`: Some(1), `max_size`: Some(2048), added: 2543, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
+	/// Storage: `Tiers::Isps` (r:1 w:0)
+	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Head` (r:1 w:1)
 	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Endings` (r:0 w:1)
-	/// Proof: `Indicators::Endings` (`max_values`: None, `max_size`: Some(48), added: 2523, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Settings` (r:1 w:0)
+	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Awaiting` (r:1 w:1)
+	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
+	/// Proof: `Indicators::ProposedCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::RecordCount` (r:1 w:1)
+	/// Proof: `Indicators::RecordCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ActiveCount` (r:1 w:1)
+	/// Proof: `Indicators::ActiveCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Digest` (r:1 w:1)
+	/// Proof: `Indicators::Digest` (`max_values`: Some(1), `max_size`: Some(2048), added: 2543, mode: `MaxEncodedLen`)
+	/// Storage: `Tiers::Ledger` (r:1 w:1)
+	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:2)
 	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Proposed` (r:0 w:1)
-	/// Proof: `Indicators::Proposed` (`max_values`: None, `max_size`: Some(32), added: 2507, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Named` (r:0 w:1)
 	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
 	fn withdraw() -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `8421`
-		//  Estimated: `8064`
-		// Minimum execution time: 97_159_000 picoseconds.
-		Weight::from_parts(174_836_000, 0)
-			.saturating_add(Weight::from_parts(0, 8064))
-			.saturating_add(T::DbWeight::get().reads(10))
-			.saturating_add(T::DbWeight::get().writes(12))
+		//  Measured:  `10731`
+		//  Estimated: `10703`
+		// Minimum execution time: 117_946_000 picoseconds.
+		Weight::from_parts(201_731_000, 0)
+			.saturating_add(Weight::from_parts(0, 10703))
+			.saturating_add(T::DbWeight::get().reads(14))
+			.saturating_add(T::DbWeight::get().writes(11))
 	}
 	/// Storage: `Tiers::Signers` (r:1 w:0)
 	/// Proof: `Tiers::Signers` (`max_values`: None, `max_size`: Some(83), added: 2558, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Members` (r:1 w:0)
 	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:1 w:1)
-	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4599), added: 7074, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Head` (r:1 w:0)
+	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Settings` (r:1 w:0)
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Decided` (r:1 w:1)
+	/// Proof: `Indicators::Decided` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Pages` (r:1 w:1)
+	/// Proof: `Indicators::Pages` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Awaiting` (r:1 w:1)
+	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
 	/// Proof: `Indicators::ProposedCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Ledger` (r:1 w:1)
 	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Endings` (r:0 w:2)
-	/// Proof: `Indicators::Endings` (`max_values`: None, `max_size`: Some(48), added: 2523, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Proposed` (r:0 w:1)
-	/// Proof: `Indicators::Proposed` (`max_values`: None, `max_size`: Some(32), added: 2507, mode: `MaxEncodedLen`)
 	/// The range of component `n` is `[1, 64]`.
 	fn dispute(n: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `1674 + n * (78 ±0)`
+		//  Measured:  `1844 + n * (78 ±0)`
 		//  Estimated: `10703`
-		// Minimum execution time: 47_590_000 picoseconds.
-		Weight::from_parts(96_143_552, 0)
+		// Minimum execution time: 60_552_000 picoseconds.
+		Weight::from_parts(102_913_590, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 9_096
-			.saturating_add(Weight::from_parts(819_535, 0).saturating_mul(n.into()))
-			.saturating_add(T::DbWeight::get().reads(9))
+			// Standard Error: 12_942
+			.saturating_add(Weight::from_parts(884_086, 0).saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads(13))
 			.saturating_add(T::DbWeight::get().writes(6))
 	}
 	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
@@ -267,8 +275,8 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `3244`
 		//  Estimated: `10703`
-		// Minimum execution time: 28_495_000 picoseconds.
-		Weight::from_parts(38_933_000, 0)
+		// Minimum execution time: 28_576_000 picoseconds.
+		Weight::from_parts(35_301_000, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
 			.saturating_add(T::DbWeight::get().reads(1))
 	}
@@ -288,8 +296,8 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `3785`
 		//  Estimated: `10703`
-		// Minimum execution time: 54_451_000 picoseconds.
-		Weight::from_parts(87_787_000, 0)
+		// Minimum execution time: 52_560_000 picoseconds.
+		Weight::from_parts(74_946_000, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
 			.saturating_add(T::DbWeight::get().reads(5))
 			.saturating_add(T::DbWeight::get().writes(4))
@@ -310,8 +318,8 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `3791`
 		//  Estimated: `10703`
-		// Minimum execution time: 54_240_000 picoseconds.
-		Weight::from_parts(84_455_000, 0)
+		// Minimum execution time: 53_343_000 picoseconds.
+		Weight::from_parts(85_686_000, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
 			.saturating_add(T::DbWeight::get().reads(5))
 			.saturating_add(T::DbWeight::get().writes(4))
@@ -326,8 +334,8 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `504`
 		//  Estimated: `3545`
-		// Minimum execution time: 11_336_000 picoseconds.
-		Weight::from_parts(19_318_000, 0)
+		// Minimum execution time: 11_742_000 picoseconds.
+		Weight::from_parts(19_205_000, 0)
 			.saturating_add(Weight::from_parts(0, 3545))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(1))
@@ -338,43 +346,45 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Head` (r:1 w:0)
+	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Settings` (r:1 w:0)
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:512 w:512)
-	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4599), added: 7074, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::CounterForRecords` (r:1 w:1)
-	/// Proof: `Indicators::CounterForRecords` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::RecordCount` (r:1 w:1)
+	/// Proof: `Indicators::RecordCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::OpenCount` (r:1 w:1)
 	/// Proof: `Indicators::OpenCount` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-	/// Storage: `Tiers::Ledger` (r:1 w:1)
-	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Pages` (r:1 w:1)
+	/// Proof: `Indicators::Pages` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Awaiting` (r:4 w:4)
+	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
 	/// Proof: `Indicators::ProposedCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Endings` (r:0 w:512)
-	/// Proof: `Indicators::Endings` (`max_values`: None, `max_size`: Some(48), added: 2523, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Proposed` (r:0 w:512)
-	/// Proof: `Indicators::Proposed` (`max_values`: None, `max_size`: Some(32), added: 2507, mode: `MaxEncodedLen`)
+	/// Storage: `Tiers::Ledger` (r:1 w:1)
+	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Named` (r:0 w:512)
 	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
 	/// The range of component `i` is `[1, 512]`.
 	fn report_batch(i: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `6725`
-		//  Estimated: `10703 + i * (7074 ±0)`
-		// Minimum execution time: 183_718_000 picoseconds.
-		Weight::from_parts(388_542_324, 0)
+		//  Measured:  `6762`
+		//  Estimated: `10703 + i * (7078 ±1)`
+		// Minimum execution time: 137_150_000 picoseconds.
+		Weight::from_parts(132_148_343, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 503_885
-			.saturating_add(Weight::from_parts(53_398_706, 0).saturating_mul(i.into()))
-			.saturating_add(T::DbWeight::get().reads(10))
+			// Standard Error: 58_061
+			.saturating_add(Weight::from_parts(12_440_524, 0).saturating_mul(i.into()))
+			.saturating_add(T::DbWeight::get().reads(13))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(i.into())))
-			.saturating_add(T::DbWeight::get().writes(4))
-			.saturating_add(T::DbWeight::get().writes((4_u64).saturating_mul(i.into())))
-			.saturating_add(Weight::from_parts(0, 7074).saturating_mul(i.into()))
+			.saturating_add(T::DbWeight::get().writes(6))
+			.saturating_add(T::DbWeight::get().writes((2_u64).saturating_mul(i.into())))
+			.saturating_add(Weight::from_parts(0, 7078).saturating_mul(i.into()))
 	}
 	/// Storage: `Tiers::Signers` (r:1 w:0)
 	/// Proof: `Tiers::Signers` (`max_values`: None, `max_size`: Some(83), added: 2558, mode: `MaxEncodedLen`)
@@ -382,14 +392,18 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Head` (r:1 w:1)
+	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Settings` (r:1 w:0)
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:512 w:512)
-	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4599), added: 7074, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Awaiting` (r:4 w:4)
+	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
 	/// Proof: `Indicators::ProposedCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::OpenCount` (r:1 w:1)
@@ -398,31 +412,29 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Indicators::ActiveCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Digest` (r:1 w:1)
 	/// Proof: `Indicators::Digest` (`max_values`: Some(1), `max_size`: Some(2048), added: 2543, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Head` (r:1 w:1)
-	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Pages` (r:1 w:1)
+	/// Proof: `Indicators::Pages` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Decided` (r:4 w:4)
+	/// Proof: `Indicators::Decided` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Ledger` (r:2 w:2)
 	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Endings` (r:0 w:1024)
-	/// Proof: `Indicators::Endings` (`max_values`: None, `max_size`: Some(48), added: 2523, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:1024)
 	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Proposed` (r:0 w:512)
-	/// Proof: `Indicators::Proposed` (`max_values`: None, `max_size`: Some(32), added: 2507, mode: `MaxEncodedLen`)
 	/// The range of component `i` is `[1, 512]`.
 	fn vote_batch(i: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `7062 + i * (1714 ±0)`
-		//  Estimated: `10703 + i * (7074 ±0)`
-		// Minimum execution time: 234_210_000 picoseconds.
-		Weight::from_parts(263_127_000, 0)
+		//  Measured:  `7151 + i * (1750 ±0)`
+		//  Estimated: `10703 + i * (7078 ±1)`
+		// Minimum execution time: 247_278_000 picoseconds.
+		Weight::from_parts(254_536_000, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 728_128
-			.saturating_add(Weight::from_parts(94_969_202, 0).saturating_mul(i.into()))
-			.saturating_add(T::DbWeight::get().reads(13))
+			// Standard Error: 240_423
+			.saturating_add(Weight::from_parts(41_443_879, 0).saturating_mul(i.into()))
+			.saturating_add(T::DbWeight::get().reads(15))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(i.into())))
-			.saturating_add(T::DbWeight::get().writes(7))
-			.saturating_add(T::DbWeight::get().writes((6_u64).saturating_mul(i.into())))
-			.saturating_add(Weight::from_parts(0, 7074).saturating_mul(i.into()))
+			.saturating_add(T::DbWeight::get().writes(9))
+			.saturating_add(T::DbWeight::get().writes((3_u64).saturating_mul(i.into())))
+			.saturating_add(Weight::from_parts(0, 7078).saturating_mul(i.into()))
 	}
 	/// Storage: `Tiers::Signers` (r:1 w:0)
 	/// Proof: `Tiers::Signers` (`max_values`: None, `max_size`: Some(83), added: 2558, mode: `MaxEncodedLen`)
@@ -430,31 +442,33 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Head` (r:1 w:0)
+	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Settings` (r:1 w:0)
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:512 w:512)
-	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4599), added: 7074, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Ledger` (r:1 w:1)
 	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// The range of component `i` is `[1, 512]`.
 	fn cast_batch(i: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `7062 + i * (1384 ±0)`
-		//  Estimated: `10703 + i * (7074 ±0)`
-		// Minimum execution time: 150_908_000 picoseconds.
-		Weight::from_parts(165_187_000, 0)
+		//  Measured:  `7144 + i * (1388 ±0)`
+		//  Estimated: `10703 + i * (7078 ±0)`
+		// Minimum execution time: 98_019_000 picoseconds.
+		Weight::from_parts(209_941_171, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 179_604
-			.saturating_add(Weight::from_parts(39_626_864, 0).saturating_mul(i.into()))
-			.saturating_add(T::DbWeight::get().reads(7))
+			// Standard Error: 176_771
+			.saturating_add(Weight::from_parts(15_100_169, 0).saturating_mul(i.into()))
+			.saturating_add(T::DbWeight::get().reads(8))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(i.into())))
 			.saturating_add(T::DbWeight::get().writes(1))
 			.saturating_add(T::DbWeight::get().writes((1_u64).saturating_mul(i.into())))
-			.saturating_add(Weight::from_parts(0, 7074).saturating_mul(i.into()))
+			.saturating_add(Weight::from_parts(0, 7078).saturating_mul(i.into()))
 	}
 	/// Storage: `Tiers::Ledger` (r:64 w:64)
 	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
@@ -464,107 +478,131 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `212`
 		//  Estimated: `990 + n * (2575 ±0)`
-		// Minimum execution time: 830_000 picoseconds.
-		Weight::from_parts(3_920_693_158, 0)
+		// Minimum execution time: 587_000 picoseconds.
+		Weight::from_parts(728_000, 0)
 			.saturating_add(Weight::from_parts(0, 990))
-			// Standard Error: 58_902
-			.saturating_add(Weight::from_parts(3_409_935, 0).saturating_mul(d.into()))
+			// Standard Error: 20_970
+			.saturating_add(Weight::from_parts(2_788_220, 0).saturating_mul(d.into()))
+			// Standard Error: 1_342_758
+			.saturating_add(Weight::from_parts(4_295_217, 0).saturating_mul(n.into()))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(n.into())))
 			.saturating_add(T::DbWeight::get().writes((1_u64).saturating_mul(n.into())))
 			.saturating_add(Weight::from_parts(0, 2575).saturating_mul(n.into()))
 	}
+	/// Storage: `Indicators::Awaiting` (r:1025 w:1025)
+	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
+	/// The range of component `p` is `[0, 1025]`.
+	fn pages(p: u32, ) -> Weight {
+		// Proof Size summary in bytes:
+		//  Measured:  `4295 + p * (64 ±0)`
+		//  Estimated: `990 + p * (6601 ±0)`
+		// Minimum execution time: 257_000 picoseconds.
+		Weight::from_parts(270_000, 0)
+			.saturating_add(Weight::from_parts(0, 990))
+			// Standard Error: 90_582
+			.saturating_add(Weight::from_parts(11_847_540, 0).saturating_mul(p.into()))
+			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(p.into())))
+			.saturating_add(T::DbWeight::get().writes((1_u64).saturating_mul(p.into())))
+			.saturating_add(Weight::from_parts(0, 6601).saturating_mul(p.into()))
+	}
 	/// Storage: `Indicators::NextEndings` (r:1 w:1)
 	/// Proof: `Indicators::NextEndings` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Endings` (r:512 w:512)
-	/// Proof: `Indicators::Endings` (`max_values`: None, `max_size`: Some(48), added: 2523, mode: `MaxEncodedLen`)
+	/// Storage: `Tiers::Isps` (r:1 w:0)
+	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Head` (r:1 w:1)
+	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
+	/// Storage: `Timestamp::Now` (r:1 w:0)
+	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Settings` (r:1 w:0)
+	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Pages` (r:1 w:0)
+	/// Proof: `Indicators::Pages` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Awaiting` (r:4 w:4)
+	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:512 w:512)
-	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4599), added: 7074, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
 	/// Proof: `Indicators::ProposedCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::OpenCount` (r:1 w:1)
 	/// Proof: `Indicators::OpenCount` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ProvisionalCount` (r:1 w:1)
 	/// Proof: `Indicators::ProvisionalCount` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::CounterForRecords` (r:1 w:1)
-	/// Proof: `Indicators::CounterForRecords` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
-	/// Storage: `Tiers::Ledger` (r:1 w:1)
-	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::RecordCount` (r:1 w:1)
+	/// Proof: `Indicators::RecordCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ActiveCount` (r:1 w:1)
 	/// Proof: `Indicators::ActiveCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Digest` (r:1 w:1)
 	/// Proof: `Indicators::Digest` (`max_values`: Some(1), `max_size`: Some(2048), added: 2543, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Head` (r:1 w:1)
-	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
-	/// Storage: `Timestamp::Now` (r:1 w:0)
-	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
+	/// Storage: `Tiers::Ledger` (r:1 w:1)
+	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:1024)
 	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Proposed` (r:0 w:512)
-	/// Proof: `Indicators::Proposed` (`max_values`: None, `max_size`: Some(32), added: 2507, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Named` (r:0 w:512)
 	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
 	/// The range of component `n` is `[0, 512]`.
 	fn end_due(n: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `3391 + n * (374 ±0)`
-		//  Estimated: `168540 + n * (7074 ±0)`
-		// Minimum execution time: 235_804_000 picoseconds.
-		Weight::from_parts(241_009_000, 0)
-			.saturating_add(Weight::from_parts(0, 168540))
-			// Standard Error: 3_785_969
-			.saturating_add(Weight::from_parts(280_542_680, 0).saturating_mul(n.into()))
-			.saturating_add(T::DbWeight::get().reads(77))
-			.saturating_add(T::DbWeight::get().reads((2_u64).saturating_mul(n.into())))
-			.saturating_add(T::DbWeight::get().writes(8))
-			.saturating_add(T::DbWeight::get().writes((6_u64).saturating_mul(n.into())))
-			.saturating_add(Weight::from_parts(0, 7074).saturating_mul(n.into()))
+		//  Measured:  `3195 + n * (372 ±0)`
+		//  Estimated: `166852 + n * (7078 ±1)`
+		// Minimum execution time: 179_053_000 picoseconds.
+		Weight::from_parts(191_525_000, 0)
+			.saturating_add(Weight::from_parts(0, 166852))
+			// Standard Error: 220_529
+			.saturating_add(Weight::from_parts(42_970_627, 0).saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads(79))
+			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(n.into())))
+			.saturating_add(T::DbWeight::get().writes(10))
+			.saturating_add(T::DbWeight::get().writes((4_u64).saturating_mul(n.into())))
+			.saturating_add(Weight::from_parts(0, 7078).saturating_mul(n.into()))
 	}
 	/// Storage: `Indicators::NextEndings` (r:1 w:1)
 	/// Proof: `Indicators::NextEndings` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Endings` (r:64 w:64)
-	/// Proof: `Indicators::Endings` (`max_values`: None, `max_size`: Some(48), added: 2523, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Records` (r:64 w:64)
-	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4599), added: 7074, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Head` (r:1 w:1)
+	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Settings` (r:1 w:0)
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
-	/// Storage: `Tiers::Ledger` (r:64 w:64)
-	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Pages` (r:1 w:0)
+	/// Proof: `Indicators::Pages` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Awaiting` (r:1 w:1)
+	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Records` (r:64 w:64)
+	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
 	/// Proof: `Indicators::ProposedCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::CounterForRecords` (r:1 w:1)
-	/// Proof: `Indicators::CounterForRecords` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::RecordCount` (r:1 w:1)
+	/// Proof: `Indicators::RecordCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ActiveCount` (r:1 w:1)
 	/// Proof: `Indicators::ActiveCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Digest` (r:1 w:1)
 	/// Proof: `Indicators::Digest` (`max_values`: Some(1), `max_size`: Some(2048), added: 2543, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Head` (r:1 w:1)
-	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
+	/// Storage: `Tiers::Ledger` (r:64 w:64)
+	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:128)
 	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Proposed` (r:0 w:64)
-	/// Proof: `Indicators::Proposed` (`max_values`: None, `max_size`: Some(32), added: 2507, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Named` (r:0 w:64)
 	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
 	/// The range of component `n` is `[0, 64]`.
 	fn settle_due(n: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `5293 + n * (4644 ±0)`
-		//  Estimated: `168526 + n * (7074 ±9)`
-		// Minimum execution time: 316_720_000 picoseconds.
-		Weight::from_parts(371_030_726, 0)
-			.saturating_add(Weight::from_parts(0, 168526))
-			// Standard Error: 4_561_449
-			.saturating_add(Weight::from_parts(427_509_315, 0).saturating_mul(n.into()))
+		//  Measured:  `4990 + n * (4639 ±0)`
+		//  Estimated: `166838 + n * (7078 ±0)`
+		// Minimum execution time: 131_019_000 picoseconds.
+		Weight::from_parts(592_367_273, 0)
+			.saturating_add(Weight::from_parts(0, 166838))
+			// Standard Error: 655_380
+			.saturating_add(Weight::from_parts(46_597_690, 0).saturating_mul(n.into()))
 			.saturating_add(T::DbWeight::get().reads(136))
-			.saturating_add(T::DbWeight::get().reads((2_u64).saturating_mul(n.into())))
-			.saturating_add(T::DbWeight::get().writes(65))
-			.saturating_add(T::DbWeight::get().writes((6_u64).saturating_mul(n.into())))
-			.saturating_add(Weight::from_parts(0, 7074).saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(n.into())))
+			.saturating_add(T::DbWeight::get().writes(67))
+			.saturating_add(T::DbWeight::get().writes((4_u64).saturating_mul(n.into())))
+			.saturating_add(Weight::from_parts(0, 7078).saturating_mul(n.into()))
 	}
 }
