@@ -248,12 +248,11 @@ mod sets {
 
 	#[test]
 	fn a_month_of_changes_is_followed() {
-		let mut set = first_set(&[0, 1, 2]);
-		for id in 0..300u64 {
-			let (old, new) = ([id as u8, id as u8 + 1, id as u8 + 2].map(|n| n % 200), (id + 1) as u8);
-			let new = [new, new + 1, new + 2].map(|n| n % 200);
+		let members = |id: u64| [0, 1, 2].map(|n| ((id + n) % 200) as u8);
+		let mut set = first_set(&members(0));
+		for id in 0..300 {
 			let number = (id as u32 + 1) * 10;
-			set = set.advance(&handoff(&old, id, number, vec![naming(&new, 0)])).unwrap();
+			set = set.advance(&handoff(&members(id), id, number, vec![naming(&members(id + 1), 0)])).unwrap();
 		}
 		assert_eq!((set.id(), set.since()), (300, 3_000));
 	}

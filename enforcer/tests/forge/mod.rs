@@ -10,7 +10,7 @@ use ringfence_enforcer::core::{
 	finality::{AuthoritySet, GenesisProof, Handoff, Header},
 	hex,
 };
-use ringfence_primitives::{keys, Address, Change, ChangeKind, Digest, Indicator, LogHead};
+use ringfence_primitives::{keys, ActiveDigest, Address, Change, ChangeKind, Digest, Indicator, LogHead};
 use serde_json::{json, Value};
 use sp_consensus_grandpa::{
 	localized_payload, AuthorityId, AuthorityList, AuthoritySignature, ConsensusLog, GrandpaJustification,
@@ -176,7 +176,7 @@ pub fn state(log: &[Change], digest: Vec<u8>) -> (State, LogHead) {
 
 /// What the node sends at block `number`, final by `members` as set `set`: entries `from` to the last of `log`.
 pub fn frame(members: &[u8], set: u64, number: u32, log: &[Change], from: u64) -> Value {
-	let (state, head) = state(log, Vec::new());
+	let (state, head) = state(log, ActiveDigest::default().encode());
 	let changes = &log[from as usize - 1..];
 	let mut wanted = vec![keys::log_head().to_vec()];
 	wanted.extend(changes.iter().map(|change| keys::change(change.seq).to_vec()));
@@ -187,7 +187,7 @@ pub fn frame(members: &[u8], set: u64, number: u32, log: &[Change], from: u64) -
 pub fn heartbeat(members: &[u8], set: u64, number: u32, log: &[Change], digest: Option<Vec<u8>>) -> Value {
 	let mut wanted = vec![keys::log_head().to_vec()];
 	wanted.extend(digest.is_some().then(|| keys::active_digest().to_vec()));
-	let (state, head) = state(log, digest.unwrap_or_default());
+	let (state, head) = state(log, digest.unwrap_or_else(|| ActiveDigest::default().encode()));
 	item(members, set, number, &state, head, head.seq + 1, &[], &wanted)
 }
 
