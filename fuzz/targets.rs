@@ -23,7 +23,7 @@ pub const VALIDATORS: [u8; 4] = [1, 2, 3, 4];
 
 /// All of them, under the names of their corpora.
 #[allow(dead_code, reason = "a fuzzer's binary runs one")]
-pub const ALL: [(&str, fn(&[u8]) -> bool); 8] = [
+pub static ALL: [(&str, fn(&[u8]) -> bool); 8] = [
 	("frame", frame),
 	("justification", justification),
 	("handoffs", handoffs),

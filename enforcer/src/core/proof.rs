@@ -83,7 +83,7 @@ mod tests {
 	fn proven(state: &BTreeMap<Vec<u8>, Vec<u8>>, keys: &[Vec<u8>]) -> (Digest, Vec<Vec<u8>>) {
 		let (mut trie, mut root) = (MemoryDB::<Blake2Hasher>::default(), H256::default());
 		{
-			let mut writer = TrieDBMutBuilderV1::new(&mut trie, &mut root).build();
+			let mut writer = TrieDBMutBuilderV1::<Blake2Hasher>::new(&mut trie, &mut root).build();
 			for (key, value) in state {
 				writer.insert(key, value).unwrap();
 			}
@@ -152,7 +152,7 @@ mod tests {
 		let (state, key) = (state(), state().keys().next().unwrap().clone());
 		let (mut trie, mut root) = (MemoryDB::<Blake2Hasher>::default(), H256::default());
 		{
-			let mut writer = TrieDBMutBuilderV1::new(&mut trie, &mut root).build();
+			let mut writer = TrieDBMutBuilderV1::<Blake2Hasher>::new(&mut trie, &mut root).build();
 			for (key, value) in &state {
 				writer.insert(key, value).unwrap();
 			}

@@ -102,7 +102,7 @@ impl State {
 	fn trie(&self) -> (MemoryDB<Blake2Hasher>, H256) {
 		let (mut trie, mut root) = (MemoryDB::<Blake2Hasher>::default(), H256::default());
 		{
-			let mut writer = TrieDBMutBuilderV1::new(&mut trie, &mut root).build();
+			let mut writer = TrieDBMutBuilderV1::<Blake2Hasher>::new(&mut trie, &mut root).build();
 			for (key, value) in &self.0 {
 				writer.insert(key, value).expect("the trie is in memory");
 			}
