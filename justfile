@@ -30,6 +30,14 @@ ci:
 lint: setup
 	{{ lib }}; SKIP_WASM_BUILD=1 RUSTC_WORKSPACE_WRAPPER=$(rustup which clippy-driver) CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ cargo build --release --workspace --all-targets --locked
 
+# Fuzzes what reads foreign bytes: [target|all] [seconds each]. Needs nightly Rust and cargo-fuzz.
+fuzz *arguments:
+	./scripts/fuzz {{ arguments }}
+
+# Writes the sound inputs that fuzzing begins with.
+fuzz-seeds: setup
+	{{ lib }}; RINGFENCE_WRITE_CORPUS=1 cargo test --release --workspace --test corpus
+
 # Formats all Rust code.
 fmt:
 	cargo fmt --all

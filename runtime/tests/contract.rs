@@ -68,6 +68,12 @@ fn the_log_lies_where_enforcers_look() {
 }
 
 #[test]
+fn the_finality_authorities_lie_where_enforcers_look() {
+	assert_eq!(pallet_grandpa::Authorities::<Runtime>::hashed_key(), keys::grandpa_authorities());
+	assert_eq!(pallet_grandpa::CurrentSetId::<Runtime>::hashed_key(), keys::grandpa_set_id());
+}
+
+#[test]
 fn transactions_carry_the_extensions_that_enforcers_write() {
 	let names: Vec<_> = TxExtension::metadata().into_iter().map(|extension| extension.identifier).collect();
 	let expected = [

@@ -3,11 +3,13 @@
 pub mod envelope;
 pub mod eve;
 pub mod extrinsic;
+pub mod finality;
 pub mod frame;
 pub mod hex;
 pub mod inbox;
 pub mod list;
 pub mod policy;
+pub mod proof;
 pub mod report;
 pub mod ruleset;
 pub mod vet;
