@@ -44,7 +44,7 @@ use crate::core::{
 		Target,
 	},
 };
-use codec::{Decode, DecodeAll, Encode};
+use codec::{DecodeAll, Encode};
 
 /// Name of the table.
 pub const TABLE: &str = "ringfence";
@@ -471,7 +471,7 @@ pub fn read_counter(bytes: &[u8]) -> Option<(u64, u64)> {
 }
 
 /// Reads the number out of a `NFT_MSG_NEWGEN`, which the kernel counts up with every change to any table.
-pub fn read_generation(bytes: &[u8]) -> Option<u32> {
+pub fn read_revision(bytes: &[u8]) -> Option<u32> {
 	attribute_u32(bytes, GENERATION)
 }
 
@@ -605,7 +605,7 @@ pub fn create(batch: &mut Batch, flags: u32, comment: &str) {
 	}
 	for (family, name) in CONTACT_SETS {
 		rule(batch, CONTACT, APPEND, |e| {
-			e.uplink(false);
+			e.not_from_uplink();
 			e.contact(family, name);
 		});
 	}
@@ -652,7 +652,7 @@ pub fn uplinks(batch: &mut Batch, names: &[String]) {
 pub fn close_door(batch: &mut Batch) {
 	add_chain(batch, NEWCOMERS, Some((libc::NF_INET_PRE_ROUTING, DOOR_PRIORITY)));
 	rule(batch, NEWCOMERS, APPEND, |e| {
-		e.uplink(false);
+		e.not_from_uplink();
 		e.verdict(NF_ACCEPT, None);
 	});
 	rule(batch, NEWCOMERS, APPEND, |e| {
@@ -1012,13 +1012,13 @@ impl Expressions<'_, '_> {
 		});
 	}
 
-	/// Matches what came in over an uplink, or what did not.
-	fn uplink(&mut self, over_one: bool) {
+	/// Matches what did not come in over an uplink.
+	fn not_from_uplink(&mut self) {
 		self.meta(libc::NFT_META_IIFNAME, REGISTER);
 		self.push("lookup", |a| {
 			a.text(expression_attr::LOOKUP_SET, UPLINKS);
 			a.u32(2, REGISTER);
-			a.u32(5, if over_one { 0 } else { libc::NFT_LOOKUP_F_INV as u32 });
+			a.u32(5, libc::NFT_LOOKUP_F_INV as u32);
 		});
 	}
 
@@ -1146,13 +1146,13 @@ impl Expressions<'_, '_> {
 	/// Keeps these bits of the register, of 16 octets at the most.
 	fn bits(&mut self, mask: &[u8]) {
 		// A mask is at most as long as an address.
-		let zeros = &[0; 16][..mask.len()];
+		let zeros = [0; 16];
 		self.push("bitwise", |a| {
 			a.u32(1, REGISTER);
 			a.u32(2, REGISTER);
 			a.u32(3, mask.len() as u32);
 			a.nest(4, |a| a.bytes(VALUE, mask));
-			a.nest(5, |a| a.bytes(VALUE, zeros));
+			a.nest(5, |a| a.bytes(VALUE, &zeros[..mask.len()]));
 		});
 	}
 
