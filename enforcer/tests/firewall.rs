@@ -1026,7 +1026,7 @@ fn what_is_missing_is_found_among_much_that_is_not() {
 		(peer("2001:db8::/32"), Direction::Both, Action::Drop),
 	];
 	assert_eq!(firewall.missing(&other).unwrap().len(), 3);
-	assert_eq!(firewall.missing(&[]).unwrap(), []);
+	assert!(firewall.missing(&[]).unwrap().is_empty());
 }
 
 #[test]
@@ -1327,17 +1327,10 @@ fn a_flow_is_dropped_and_what_differs_in_one_thing_is_not() {
 		};
 		let fitting = [
 			whole,
-			FlowSignature { source: None, ..whole },
 			FlowSignature { destination: None, ..whole },
 			FlowSignature { source: Some(network(wider)), ..FlowSignature::default() },
-			FlowSignature {
-				destination: Some(network(gateway)),
-				packet_length: whole.packet_length,
-				..Default::default()
-			},
 		];
-		// A signature that the witness shows as well would let the test wait for ever.
-		for signature in fitting.into_iter().filter(|signature| signature.source.is_some()) {
+		for signature in fitting {
 			firewall.apply(&[flow_of(signature, Severity::High, Action::Drop)]).unwrap();
 			assert!(!arrives(&suspect, &witness, &here), "{signature}");
 			assert!(firewall.is_intact().unwrap());

@@ -91,7 +91,7 @@ const REGISTER_32: u32 = libc::NFT_REG32_00 as u32;
 /// connection's state makes the kernel track all of them.
 const NEWCOMERS: &str = "newcomers";
 /// Rules of [`NEWCOMERS`].
-pub const DOOR_RULES: usize = 6;
+pub const DOOR_RULES: usize = 7;
 /// The regular chains that are neither a side's nor below it: [`JUDGES`], `contact` and `door`.
 const CONTACT: &str = "contact";
 const DOOR: &str = "door";
@@ -659,14 +659,16 @@ pub fn close_door(batch: &mut Batch) {
 		e.connection_goes_on();
 		e.verdict(NF_ACCEPT, None);
 	});
-	// Multicast listener discovery (130 to 132), routers and neighbours (133 to 137).
-	rule(batch, NEWCOMERS, APPEND, |e| {
-		e.family(Family::V6);
-		e.protocol(58);
-		e.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, REGISTER);
-		e.between(&[130], &[137]);
-		e.verdict(NF_ACCEPT, None);
-	});
+	// Multicast listener discovery (130 to 132 and 143), routers and neighbours (133 to 137).
+	for (first, last) in [(130_u8, 137_u8), (143, 143)] {
+		rule(batch, NEWCOMERS, APPEND, |e| {
+			e.family(Family::V6);
+			e.protocol(58);
+			e.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, REGISTER);
+			e.between(&[first], &[last]);
+			e.verdict(NF_ACCEPT, None);
+		});
+	}
 	// What a DHCP server answers: source and destination port. The question went to everybody, so no state knows it.
 	for (family, from, to) in [(Family::V4, 67_u16, 68_u16), (Family::V6, 547, 546)] {
 		rule(batch, NEWCOMERS, APPEND, |e| {
