@@ -4,6 +4,7 @@ pub mod envelope;
 pub mod eve;
 pub mod extrinsic;
 pub mod finality;
+pub mod flow;
 pub mod frame;
 pub mod hex;
 pub mod inbox;
