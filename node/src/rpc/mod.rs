@@ -7,6 +7,7 @@ pub mod indicators;
 pub mod log;
 pub mod members;
 pub mod proposals;
+pub mod snapshot;
 pub mod status;
 
 use crate::service::{Client, Pool};
@@ -37,6 +38,7 @@ pub fn build(deps: Deps) -> Result<RpcModule<()>, RegisterMethodError> {
 	use indicators::{Indicators, IndicatorsRpcApiServer};
 	use members::{Members, MembersApiServer};
 	use proposals::{Proposals, ProposalsApiServer};
+	use snapshot::{Snapshots, SnapshotsApiServer};
 	use status::{Status, StatusApiServer};
 
 	let mut module = RpcModule::new(());
@@ -45,6 +47,7 @@ pub fn build(deps: Deps) -> Result<RpcModule<()>, RegisterMethodError> {
 		deps.pool.clone(),
 	)))?;
 	module.merge(Changes::new(deps.log.clone()).into_rpc())?;
+	module.merge(Snapshots::new(deps.client.clone(), deps.log.clone()).into_rpc())?;
 	module.merge(Proposals::new(deps.client.clone(), deps.pool.clone()).into_rpc())?;
 	module.merge(Envelopes::new(deps.client.clone(), deps.pool).into_rpc())?;
 	module.merge(Indicators { client: deps.client.clone() }.into_rpc())?;
