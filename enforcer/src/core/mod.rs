@@ -10,6 +10,7 @@ pub mod list;
 pub mod policy;
 pub mod report;
 pub mod ruleset;
+pub mod snapshot;
 pub mod vet;
 
 use ringfence_primitives::Digest;
