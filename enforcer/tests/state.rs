@@ -1,10 +1,8 @@
 //! The state directory and the key file.
 
-use ringfence_enforcer::{
-	daemon::{
-		key::{self, KeyError, Keys},
-		state::{genesis, is_running, Journal, Memory, State, StateError},
-	},
+use ringfence_enforcer::daemon::{
+	key::{self, KeyError, Keys},
+	state::{genesis, is_running, Journal, Memory, State, StateError},
 };
 use sp_core::{sr25519, Pair};
 use std::{
@@ -59,7 +57,14 @@ fn each_fresh_state_has_its_own_mark() {
 
 #[test]
 fn a_state_that_makes_no_sense_is_put_aside() {
-	for text in ["", "{", "null", "{\"version\":1}", "{\"version\":1,\"token\":\"00\"}", "{\"version\":2,\"seq\":1,\"token\":\"00\"}"] {
+	for text in [
+		"",
+		"{",
+		"null",
+		"{\"version\":1}",
+		"{\"version\":1,\"token\":\"00\"}",
+		"{\"version\":2,\"seq\":1,\"token\":\"00\"}",
+	] {
 		let directory = tempfile::tempdir().unwrap();
 		std::fs::write(directory.path().join("state.json"), text).unwrap();
 		let journal = Journal::open(directory.path()).unwrap();

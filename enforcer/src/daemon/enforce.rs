@@ -24,7 +24,7 @@
 
 use super::{
 	config::Mode,
-	control::{self, Agreement, Answer, Exempt, Page, Request, Source, Why},
+	control::{self, Agreement, Answer, Exempt, Request, Source, Why},
 	firewall::{self, Allowed, Applied, Conntrack, Firewall, FirewallError, Local, Opened},
 	now_ms,
 	observe::history::{Event, History, Outcome},
@@ -71,7 +71,7 @@ const MAX_FAILURES: u32 = 10;
 /// Commands that are handed to the kernel at once while it is filled.
 const CHUNK: usize = 4_096;
 /// Indicators that wait to be decided anew: more than there can be claims beside the chain's.
-const MAX_AGAIN: usize = 65_536;
+const MAX_AGAIN: usize = 20_000;
 /// How long a verification waits for a node to prove the chain's digest.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Verifications at a time.
@@ -342,9 +342,9 @@ impl Judge<'_> {
 		let wish = wish.filter(|wish| wish.verdict == Verdict::Block && wish.in_force(self.now));
 		claims.extend(wish.map(|wish| self.claim(wish, indicator)));
 		let mut decided = self.policy.settle(indicator, &claims, self.now);
-		// What the kernel would forget before its time.
+		// The kernel would forget it before its time.
 		let horizon = self.now.saturating_add(LONGEST);
-		if decided.refused.is_none() && claims.iter().any(|claim| claim.expires_at >= horizon) {
+		if wish.is_some_and(|wish| wish.until.is_none_or(|until| until > horizon)) {
 			let half = self.now.saturating_add(LONGEST / 2);
 			decided.again_at = Some(decided.again_at.map_or(half, |at| at.min(half)));
 		}
@@ -515,8 +515,7 @@ impl Enforcement {
 	fn local(&mut self) -> Local {
 		let now = self.now();
 		let household = self.household.allowed(now);
-		let household =
-			household.map(|wish| Allowed { network: wish.network, timeout_ms: wish.left_ms(now) });
+		let household = household.map(|wish| Allowed { network: wish.network, timeout_ms: wish.left_ms(now) });
 		// The configuration's goes last: it has no end.
 		let allowed = household.chain(self.setup.allowed.iter().copied().map(Allowed::from));
 		let allowed: BTreeMap<Network, Allowed> = allowed.map(|allowed| (allowed.network, allowed)).collect();
@@ -558,6 +557,14 @@ impl Enforcement {
 		match opened {
 			Opened::Adopted if lists == Some(self.lists()) => self.review(),
 			_ => self.fill(),
+		}
+	}
+
+	/// Whether the table is there and whole, or none is wanted.
+	fn is_intact(&mut self) -> Result<bool, EnforceError> {
+		match &mut self.firewall {
+			Some(firewall) => Ok(firewall.is_intact()?),
+			None => Ok(self.setup.mode == Mode::DryRun),
 		}
 	}
 
@@ -613,7 +620,10 @@ impl Enforcement {
 
 	/// The store is damaged: it is dropped, and fetched again. What the kernel holds stays until then.
 	fn or_anew(&mut self, result: Result<Flow, EnforceError>) -> Result<Flow, EnforceError> {
-		let Err(EnforceError::Store(cause @ StoreError::Corrupt { .. })) = result else { return result };
+		let cause = match result {
+			Err(EnforceError::Store(cause @ StoreError::Corrupt { .. })) => cause,
+			other => return other,
+		};
 		error!(at = now_ms(), %cause, "the active set on disk is damaged: it is fetched anew");
 		self.replacement = None;
 		self.memorize(|state| state.lists = None);
@@ -625,17 +635,27 @@ impl Enforcement {
 
 	/// Applies what is new in `frame`, which was verified.
 	pub fn apply(&mut self, frame: &Frame) -> Result<Flow, EnforceError> {
-		let mut entries = self.look_back(frame)?;
 		let news = frame.news(&self.store.cursor())?;
-		let mut networks = Vec::new();
+		let mut entries = self.look_back(frame)?;
+		let (mut networks, mut sealed, mut failure) = (Vec::new(), 0_u64, None);
 		for change in news {
-			entries.extend(self.consider(change, &mut networks)?);
+			match self.consider(change, &mut networks) {
+				Ok(Some(entry)) => entries.push(entry),
+				Ok(None) => sealed += 1,
+				// What went before is in the store, and is enforced whatever comes.
+				Err(error) => {
+					failure = Some(error);
+					break;
+				}
+			}
 		}
-		let passed_over = news.len().saturating_sub(entries.len()) as u64;
 		self.enforce(&entries, frame.block.number)?;
-		self.board(|status| status.counts.passed_over += passed_over);
+		self.board(|status| status.counts.passed_over += sealed);
 		for network in networks {
 			self.reconsider(&network)?;
+		}
+		if let Some(error) = failure {
+			return Err(error);
 		}
 		let at_head = self.store.cursor().seq >= frame.head.seq;
 		if !news.is_empty() || at_head {
@@ -826,16 +846,18 @@ impl Enforcement {
 		let mut after = None;
 		// In portions, so that a wide network does not need the set in memory.
 		loop {
-			let mut walk = self.store.walk(after);
 			let mut more = false;
-			while let Some(decision) = walk.next()? {
-				if overlaps(&decision.indicator) {
-					let id = decision.indicator.id();
-					after = Some(u64::from_be_bytes(std::array::from_fn(|index| id[index])));
-					found.push(decision.indicator);
-					if found.len() >= CHUNK {
-						more = true;
-						break;
+			{
+				let mut walk = self.store.walk(after);
+				while let Some(decision) = walk.next()? {
+					if overlaps(&decision.indicator) {
+						let id = decision.indicator.id();
+						after = Some(u64::from_be_bytes(std::array::from_fn(|index| id[index])));
+						found.push(decision.indicator);
+						if found.len() >= CHUNK {
+							more = true;
+							break;
+						}
 					}
 				}
 			}
@@ -870,9 +892,8 @@ impl Enforcement {
 			self.fetch = true;
 		}
 		let agreement = if same { Agreement::Same } else { Agreement::Differs };
-		for waiting in std::mem::take(&mut self.verifying) {
-			let _ = waiting.reply.send(self.verified(agreement));
-		}
+		let waiting = std::mem::take(&mut self.verifying);
+		self.tell_verified(waiting, agreement);
 		if same {
 			Flow::On
 		} else {
@@ -921,10 +942,10 @@ impl Enforcement {
 		let (block, seq) = (proven.block().number, self.store.cursor().seq);
 		info!(at = now_ms(), block, seq, decisions = count, "the active set is what the chain proves");
 		if let Err(error) = self.fill() {
-			match &mut self.firewall {
-				Some(firewall) if firewall.is_intact()? => return Err(error),
-				_ => self.rebuild()?,
+			if self.is_intact()? {
+				return Err(error);
 			}
+			self.rebuild()?;
 		}
 		self.show();
 		Ok(())
@@ -994,9 +1015,7 @@ impl Enforcement {
 		let now = Instant::now();
 		let (late, waiting) = std::mem::take(&mut self.verifying).into_iter().partition(|v| v.until <= now);
 		self.verifying = waiting;
-		for Verifying { reply, .. } in late {
-			let _ = reply.send(self.verified(Agreement::Unknown));
-		}
+		self.tell_verified(late, Agreement::Unknown);
 		Ok(())
 	}
 
@@ -1102,6 +1121,17 @@ impl Enforcement {
 		self.wanted.send_modify(|times| *times = times.wrapping_add(1));
 	}
 
+	fn tell_verified(&mut self, waiting: Vec<Verifying>, digest: Agreement) {
+		if waiting.is_empty() {
+			return;
+		}
+		let answer = self.verified(digest);
+		for Verifying { reply, .. } in waiting {
+			// Who does not wait any more does not need it.
+			let _ = reply.send(answer.clone());
+		}
+	}
+
 	/// Looks whether the kernel has all that the store has, and gives it what it has not.
 	fn verified(&mut self, digest: Agreement) -> Answer {
 		match self.compare() {
@@ -1118,9 +1148,8 @@ impl Enforcement {
 
 	fn compare(&mut self) -> Result<(u64, u64), EnforceError> {
 		let now = self.now();
-		match &mut self.firewall {
-			Some(firewall) if !firewall.is_intact()? => self.rebuild()?,
-			_ => {}
+		if !self.is_intact()? {
+			self.rebuild()?;
 		}
 		let Self { firewall: Some(firewall), store, policy, household, .. } = self else { return Ok((0, 0)) };
 		let judge = Judge { policy, tier: store.tier(), household, now };
@@ -1158,11 +1187,13 @@ impl Enforcement {
 			Request::Why { address } => self.why(&address).map_or_else(failed, Answer::Why),
 			Request::List { after, limit, filter } => {
 				let page = self.store.list(&self.household, after, limit, &filter, self.now());
-				page.map_or_else(|cause| failed(cause.into()), |page: Page| Answer::List(page))
+				page.map_or_else(|cause| failed(cause.into()), Answer::List)
 			}
 			Request::Allow { network, for_ms, .. } => self.say(network, Verdict::Allow, for_ms),
 			Request::Block { network, for_ms } => match self.protector(&network) {
-				Some(Exempt { network, what, .. }) => Answer::Refused { cause: format!("it overlaps {network}, {what}") },
+				Some(Exempt { network, what, .. }) => {
+					Answer::Refused { cause: format!("it overlaps {network}, {what}") }
+				}
 				None => self.say(network, Verdict::Block, for_ms),
 			},
 			Request::Forget { network } => self.unsay(network).unwrap_or_else(failed),
@@ -1409,3 +1440,6 @@ fn verb(kind: &ChangeKind) -> &'static str {
 		ChangeKind::Tier1(..) => "sealed",
 	}
 }
+
+#[cfg(test)]
+mod tests;

@@ -586,9 +586,7 @@ impl Store {
 			return Ok(());
 		}
 		let (mut offset, mut buffer) = (PREAMBLE as u64, Vec::new());
-		while let Some(next) =
-			read_frame(&file, self.base.number, offset, len, &mut buffer).map_err(io_error(&path))?
-		{
+		while let Some(next) = read_frame(&file, self.base.number, offset, len, &mut buffer).map_err(io_error(&path))? {
 			let Ok((ops, mark)) = <(Vec<Op>, Mark)>::decode_all(&mut &buffer[..]) else { break };
 			ops.into_iter().for_each(|op| self.carry_out(op));
 			self.mark = mark;
@@ -1036,9 +1034,7 @@ impl Walk<'_> {
 			// Names are worked out only where their beginnings leave it open.
 			let order = match &self.ahead {
 				None => std::cmp::Ordering::Greater,
-				Some((first, decision)) => {
-					first.cmp(&prefix(id)).then_with(|| decision.indicator.id().cmp(id))
-				}
+				Some((first, decision)) => first.cmp(&prefix(id)).then_with(|| decision.indicator.id().cmp(id)),
 			};
 			match order {
 				std::cmp::Ordering::Less => return Ok(self.ahead.take().map(|(_, decision)| decision)),
