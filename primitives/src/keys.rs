@@ -35,8 +35,3 @@ pub fn change(seq: u64) -> [u8; 48] {
 pub fn active_digest() -> [u8; 32] {
 	item("Digest")
 }
-
-/// Key of the networks that the chain protects: a vector of [`crate::Network`].
-pub fn protected_networks() -> [u8; 32] {
-	item("ProtectedNetworks")
-}

@@ -10,6 +10,7 @@
 use super::{
 	internal,
 	log::{BlockId, Finalized, FinalizedLog, Head, LogError},
+	NOT_FINAL,
 };
 use crate::service::Client;
 use codec::Encode;
@@ -36,9 +37,6 @@ const MAX_READERS: usize = 4;
 
 /// How long a reader may take for one page.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// No block was final yet since the node began.
-const NOT_FINAL: i32 = 7004;
 
 /// What a reader is sent: one opening, pages, one end.
 #[derive(Serialize)]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
 	core::frame::BlockRef,
-	daemon::{control::Agreement, keyring::Keyring, secrets, state::Journal},
+	daemon::{keyring::Keyring, secrets, state::Journal},
 };
 use ringfence_primitives::{
 	envelope::{Sealed, TierKey},
@@ -90,6 +90,10 @@ impl Chain {
 	}
 }
 
+fn apply(enforcement: &mut Enforcement, frame: &Frame) {
+	assert_eq!(enforcement.apply(frame).unwrap(), Flow::On);
+}
+
 fn why(enforcement: &mut Enforcement, address: &str) -> Why {
 	match enforcement.answer(Request::Why { address: address.parse().unwrap() }) {
 		Answer::Why(why) => why,
@@ -116,7 +120,7 @@ fn what_was_applied_is_known_after_a_restart_without_any_node() {
 	chain.tell(ChangeKind::Activated(decision("203.0.113.9", HOUR)));
 	let mut enforcement = open(directory.path(), None);
 	assert_eq!(enforcement.due(), Due::Snapshot, "nothing is known yet");
-	assert_eq!(enforcement.apply(&chain.frame(1)).unwrap(), Flow::On);
+	apply(&mut enforcement, &chain.frame(1));
 	assert_eq!(enforcement.cursor().seq, 1);
 	drop(enforcement);
 	let mut enforcement = open(directory.path(), None);
@@ -158,7 +162,7 @@ fn a_set_that_differs_from_the_chains_is_fetched_anew() {
 	snapshot(&mut enforcement, chain.proven(), &[]).unwrap();
 	chain.tell(ChangeKind::Activated(decision("203.0.113.9", HOUR)));
 	assert_eq!(enforcement.heartbeat(&chain.heartbeat()), Flow::On, "not there yet");
-	enforcement.apply(&chain.frame(1)).unwrap();
+	apply(&mut enforcement, &chain.frame(1));
 	assert_eq!(enforcement.heartbeat(&chain.heartbeat()), Flow::On);
 	chain.digest.add(&decision("203.0.113.10", HOUR));
 	assert_eq!(enforcement.heartbeat(&chain.heartbeat()), Flow::Again);
@@ -194,7 +198,7 @@ fn the_household_has_its_word_and_it_lasts() {
 	let mut enforcement = open(directory.path(), None);
 	let mut chain = Chain::default();
 	chain.tell(ChangeKind::Activated(decision("203.0.113.0/24", HOUR)));
-	enforcement.apply(&chain.frame(1)).unwrap();
+	apply(&mut enforcement, &chain.frame(1));
 	assert_eq!(state(&mut enforcement, "203.0.113.9"), control::State::Blocked);
 	assert_eq!(state(&mut enforcement, "203.0.113.7"), control::State::Allowed, "by the configuration");
 
@@ -223,10 +227,10 @@ fn the_end_of_one_claim_leaves_the_other() {
 	let mut chain = Chain::default();
 	let peer = Indicator::from(network("203.0.113.9"));
 	chain.tell(ChangeKind::Activated(decision("203.0.113.9", HOUR)));
-	enforcement.apply(&chain.frame(1)).unwrap();
+	apply(&mut enforcement, &chain.frame(1));
 	enforcement.answer(Request::Block { network: network("203.0.113.9"), for_ms: Some(2 * HOUR) });
 	chain.tell(ChangeKind::Revoked(peer.clone()));
-	enforcement.apply(&chain.frame(2)).unwrap();
+	apply(&mut enforcement, &chain.frame(2));
 	assert!(is_block(&enforcement.settle(&peer).unwrap().command));
 	enforcement.answer(Request::Forget { network: network("203.0.113.9") });
 	assert!(!is_block(&enforcement.settle(&peer).unwrap().command));
@@ -248,10 +252,10 @@ fn a_protection_that_is_lifted_lets_the_block_through_that_it_kept_out() {
 	let mut chain = Chain::default();
 	chain.tell(ChangeKind::Protected(network("203.0.113.0/24")));
 	chain.tell(ChangeKind::Activated(decision("203.0.113.9", HOUR)));
-	enforcement.apply(&chain.frame(1)).unwrap();
+	apply(&mut enforcement, &chain.frame(1));
 	assert_eq!(state(&mut enforcement, "203.0.113.9"), control::State::Protected);
 	chain.tell(ChangeKind::Unprotected(network("203.0.113.0/24")));
-	enforcement.apply(&chain.frame(3)).unwrap();
+	apply(&mut enforcement, &chain.frame(3));
 	assert_eq!(state(&mut enforcement, "203.0.113.9"), control::State::Blocked);
 }
 
@@ -272,7 +276,7 @@ fn after_a_snapshot_the_log_is_read_again_for_what_the_provider_says() {
 	snapshot(&mut enforcement, chain.proven(), &[active]).unwrap();
 	assert_eq!(enforcement.due(), Due::Changes { from: 1 });
 	assert_eq!(state(&mut enforcement, "203.0.113.20"), control::State::Free);
-	enforcement.apply(&chain.frame(1)).unwrap();
+	apply(&mut enforcement, &chain.frame(1));
 	assert_eq!(state(&mut enforcement, "203.0.113.20"), control::State::Blocked);
 	assert_eq!(enforcement.due(), Due::Changes { from: 3 });
 	assert_eq!(enforcement.heartbeat(&chain.heartbeat()), Flow::On, "the provider's word is not the chain's");
@@ -286,7 +290,7 @@ fn a_clock_that_stands_before_the_chains_gives_no_block_more_time() {
 	chain.tell(ChangeKind::Activated(decision("203.0.113.9", HOUR)));
 	// The chain is two hours ahead of this clock.
 	chain.log[0].at += 2 * HOUR;
-	enforcement.apply(&chain.frame(1)).unwrap();
+	apply(&mut enforcement, &chain.frame(1));
 	assert!(enforcement.now() >= now_ms() + HOUR);
 	assert_eq!(state(&mut enforcement, "203.0.113.9"), control::State::Free, "it is over by the chain's clock");
 }
