@@ -635,7 +635,12 @@ impl Enforcement {
 
 	/// Applies what is new in `frame`, which was verified.
 	pub fn apply(&mut self, frame: &Frame) -> Result<Flow, EnforceError> {
-		let news = frame.news(&self.store.cursor())?;
+		let news = match frame.news(&self.store.cursor()) {
+			Ok(news) => news,
+			// The frame is proven: it is the store that tells another story.
+			Err(FrameError::Forked(_)) => return Err(self.store.disowned().into()),
+			Err(error) => return Err(error.into()),
+		};
 		let mut entries = self.look_back(frame)?;
 		let (mut networks, mut sealed, mut failure) = (Vec::new(), 0_u64, None);
 		for change in news {

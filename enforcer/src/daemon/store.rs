@@ -641,6 +641,11 @@ impl Store {
 		self.mark.clock
 	}
 
+	/// The chain has another entry where this set says that it is.
+	pub fn disowned(&self) -> StoreError {
+		self.base.corrupt("not of this change log")
+	}
+
 	/// Decisions of the chain.
 	pub const fn count(&self) -> u64 {
 		self.mark.count

@@ -303,3 +303,16 @@ fn a_household_file_that_makes_no_sense_is_put_aside() {
 	assert!(matches!(enforcement.answer(Request::Overrides), Answer::Overrides(list) if list.is_empty()));
 	assert!(directory.path().join("overrides.json.corrupt").exists());
 }
+
+#[test]
+fn a_store_of_another_history_is_dropped() {
+	let directory = tempfile::tempdir().unwrap();
+	let mut enforcement = open(directory.path(), None);
+	let (mut one, mut other) = (Chain::default(), Chain::default());
+	one.tell(ChangeKind::Activated(decision("203.0.113.9", HOUR)));
+	other.tell(ChangeKind::Activated(decision("203.0.113.10", HOUR)));
+	apply(&mut enforcement, &one.frame(1));
+	let forked = enforcement.apply(&other.frame(1));
+	assert_eq!(enforcement.or_anew(forked).unwrap(), Flow::Again);
+	assert_eq!((enforcement.cursor(), enforcement.due()), (Cursor::START, Due::Snapshot));
+}
