@@ -13,6 +13,7 @@ pub mod policy;
 pub mod proof;
 pub mod report;
 pub mod ruleset;
+pub mod snapshot;
 pub mod vet;
 
 use ringfence_primitives::Digest;

@@ -14,6 +14,7 @@ pub mod run;
 pub mod sense;
 pub mod state;
 pub mod status;
+pub mod store;
 pub mod submit;
 pub mod tail;
 pub mod tier;

@@ -9,6 +9,7 @@ pub mod justification;
 pub mod log;
 pub mod members;
 pub mod proposals;
+pub mod snapshot;
 pub mod status;
 
 use crate::service::{Client, Pool};
@@ -44,6 +45,7 @@ pub fn build(deps: Deps) -> Result<RpcModule<()>, RegisterMethodError> {
 	use indicators::{Indicators, IndicatorsRpcApiServer};
 	use members::{Members, MembersApiServer};
 	use proposals::{Proposals, ProposalsApiServer};
+	use snapshot::{Snapshots, SnapshotsApiServer};
 	use status::{Status, StatusApiServer};
 
 	let mut module = RpcModule::new(());
@@ -56,6 +58,7 @@ pub fn build(deps: Deps) -> Result<RpcModule<()>, RegisterMethodError> {
 		Authorities { client: deps.client.clone(), log: deps.log.clone(), genesis: deps.genesis, sets: deps.sets }
 			.into_rpc(),
 	)?;
+	module.merge(Snapshots::new(deps.client.clone(), deps.log.clone()).into_rpc())?;
 	module.merge(Proposals::new(deps.client.clone(), deps.pool.clone()).into_rpc())?;
 	module.merge(Envelopes::new(deps.client.clone(), deps.pool).into_rpc())?;
 	module.merge(Indicators { client: deps.client.clone() }.into_rpc())?;
