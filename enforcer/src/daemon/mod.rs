@@ -4,6 +4,7 @@ pub mod actions;
 pub mod chain;
 pub mod cli;
 pub mod config;
+pub mod dial;
 pub mod enforce;
 pub mod firewall;
 pub mod household;
