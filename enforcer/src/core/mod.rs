@@ -8,7 +8,9 @@ pub mod hex;
 pub mod inbox;
 pub mod list;
 pub mod policy;
+pub mod pulse;
 pub mod report;
+pub mod roster;
 pub mod ruleset;
 pub mod vet;
 

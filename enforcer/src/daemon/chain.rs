@@ -271,7 +271,11 @@ impl Connection {
 		};
 		let version = match version {
 			Some(version) => version,
-			None => self.request("state_getRuntimeVersion", rpc_params![]).await?,
+			None => {
+				let version = self.request("state_getRuntimeVersion", rpc_params![]).await?;
+				self.ground().version = Some(version);
+				version
+			}
 		};
 		let birth = match block {
 			Some((_, block)) => block,
@@ -285,7 +289,8 @@ impl Connection {
 		Ok(Anchor { genesis: self.genesis, spec_version, transaction_version, birth })
 	}
 
-	/// The same after a failure, when nothing is taken for granted: the runtime may have been upgraded, the block forgotten.
+	/// The same after a failure, when nothing is taken for granted: the runtime may have been upgraded, the block
+	/// forgotten.
 	pub async fn anchor_anew(&self) -> Result<Anchor, ChainError> {
 		*self.ground() = Ground::default();
 		self.anchor().await
@@ -296,11 +301,11 @@ impl Connection {
 		self.ground().block = Some((Instant::now(), block));
 	}
 
-	/// Keeps the runtime's version at hand, for as long as the connection holds: an alert need not wait for it then. The node
-	/// sends it at once, and then only when it changes.
+	/// Keeps the runtime's version at hand for as long as the connection holds, so that an alert need not wait for it. The
+	/// node sends it at once, and then only when it changes.
 	pub async fn keep_version(&self) -> ChainError {
 		let (name, undo) = ("state_subscribeRuntimeVersion", "state_unsubscribeRuntimeVersion");
-		let mut versions = match self.subscribe(name, rpc_params![], undo).await {
+		let mut versions = match self.subscribe::<RuntimeVersion>(name, rpc_params![], undo).await {
 			Ok(versions) => versions,
 			Err(error) => return error,
 		};

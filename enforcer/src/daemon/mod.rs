@@ -13,6 +13,7 @@ pub mod key;
 pub mod keyring;
 pub mod run;
 pub mod sense;
+pub mod sessions;
 pub mod state;
 pub mod status;
 pub mod submit;

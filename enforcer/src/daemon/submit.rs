@@ -2,8 +2,9 @@
 //!
 //! One task owns the account and its nonce. What a transaction needs is at hand before there is anything to submit: the
 //! nonce is kept locally, and the connection keeps the runtime's version and the newest block that was proven final. Only
-//! where that is minutes old, one more round trip asks for a newer one: a gateway at rest asks for nothing. Each transaction is watched in a task of its own until a block has it; one
-//! that the pool or the chain lost is tried again with everything fetched anew, at most [`RETRIES`] times.
+//! where that is minutes old, one more round trip asks for a newer one: a gateway at rest asks for nothing. Each
+//! transaction is watched in a task of its own until a block has it; one that the pool or the chain lost is tried again with
+//! everything fetched anew, at most [`RETRIES`] times.
 //!
 //! "Included" says that a block has the transaction, not that the call succeeded: an indicator that somebody else
 //! reported a moment earlier, say, is included and refused by the pallet. A report that was not taken as a provisional
