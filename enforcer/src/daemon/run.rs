@@ -107,8 +107,6 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 	let genesis = config.genesis.or(known);
 	let dialer = Dialer::new(config.roots.as_deref(), config.pin)?;
 	let keys = config.key_file.as_deref().map(key::load_all).transpose()?;
-	let speaks =
-		config.eve.is_some() || config.vetting.is_some() || config.inbox.is_some() || config.subscriber.is_some();
 	// Whoever has no key has no member either: the configuration gives it nothing to say.
 	let member = config.member.or_else(|| keys.as_ref().map(|keys| keys.account.public().0)).unwrap_or_default();
 	let board = Board::new(Status {
@@ -175,7 +173,7 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 		let _ = chain.set(genesis);
 	}
 	let mut disputes = None;
-	if let Some(Keys { account, envelope }) = keys.filter(|_| speaks) {
+	if let Some(Keys { account, envelope }) = keys {
 		let (submitter, task) = Submitter::new(account, link, board.clone());
 		tasks.spawn(task);
 		parts.links = Some(links);
