@@ -17,6 +17,8 @@ use sp_runtime::DigestItem;
 pub const SLOT_MILLIS: Millis = 500;
 /// Aura's mark in the header of a block.
 const AURA: [u8; 4] = *b"aura";
+/// Blocks by which what a node says may be older than what was proven already: a minute.
+pub const OVERTAKEN: u32 = 120;
 /// Milliseconds between two proofs that carry the digest of the whole active set, which is as large as all the rest.
 pub const DIGEST_EVERY: Millis = 86_400_000;
 
@@ -56,6 +58,12 @@ impl Pulse {
 	/// The newest block that was proven final; 0 before the first.
 	pub const fn newest(&self) -> u32 {
 		self.newest
+	}
+
+	/// The oldest block that a node may still speak of. Its answers overtake each other, and the next node hears of a block a
+	/// moment later: neither is to be left for that. What is older than a minute is.
+	pub const fn oldest(&self) -> u32 {
+		self.newest.saturating_sub(OVERTAKEN)
 	}
 
 	/// `block` was proven final. Whether it is newer than all before.
@@ -159,7 +167,7 @@ mod tests {
 		assert!(pulse.proven(&block(5), 1_000));
 		assert!(!pulse.proven(&block(5), 500_000));
 		assert!(!pulse.proven(&block(4), 600_000));
-		assert_eq!(pulse.newest(), 5);
+		assert_eq!((pulse.newest(), pulse.oldest()), (5, 0));
 		assert_eq!(pulse.patience(600_000), STALE - 599_000);
 		assert_eq!(pulse.patience(1_000 + STALE), 0);
 		assert!(pulse.proven(&block(6), 1_000 + STALE));
@@ -186,7 +194,7 @@ mod tests {
 				pulse.asked(now);
 				prop_assert_eq!(pulse.proven(&block(number), now), number > newest);
 				newest = newest.max(number);
-				prop_assert_eq!(pulse.newest(), newest);
+				prop_assert_eq!((pulse.newest(), pulse.oldest()), (newest, newest.saturating_sub(OVERTAKEN)));
 				prop_assert!(pulse.due_in(now) <= HEARTBEAT && pulse.patience(now) <= STALE);
 			}
 		}

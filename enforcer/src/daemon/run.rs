@@ -72,6 +72,9 @@ pub enum RunError {
 	/// The operating system.
 	#[error("{0}: {1}")]
 	System(&'static str, #[source] io::Error),
+	/// The actor that owns the firewall gave up; the log says why.
+	#[error("firewall: it cannot be programmed any more")]
+	Stopped,
 	/// A task of the daemon panicked.
 	#[error("a task died: {0}")]
 	Task(#[from] JoinError),
@@ -212,8 +215,8 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 
 	let desk = Desk::new(parts.enforcer.clone(), board.clone(), disputes, history.clone());
 	let settings = observe::Settings {
-		metrics: config.observe.listen,
-		page: config.observe.page,
+		metrics: config.metrics,
+		page: config.page,
 		mode: config.mode,
 		state_dir: config.state_dir,
 	};
@@ -242,7 +245,7 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 			info!(at = now_ms(), signal = received, "stopping; the firewall stays in force");
 			Ok(())
 		},
-		ended = ended => Err(ended.map_or_else(RunError::from, RunError::from)),
+		ended = ended => Err(ended.map_or_else(RunError::from, |()| RunError::Stopped)),
 		Some(died) = tasks.join_next() => died.map_err(RunError::from),
 	};
 	supervisor.stopping();

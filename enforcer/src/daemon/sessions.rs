@@ -26,7 +26,7 @@ use crate::core::{
 	finality::{AuthoritySet, FinalityError, GenesisProof, Handoffs},
 	frame::{BlockRef, Frame, FrameError, Heartbeat, Verified},
 	hex,
-	pulse::{made_at, Pulse},
+	pulse::{made_at, Pulse, OVERTAKEN},
 	roster::{Roster, LONGEST_PENANCE},
 	snapshot::{self, Item, Opening, SnapshotError},
 };
@@ -375,8 +375,8 @@ impl Witness {
 	async fn frame(&mut self, connection: &Connection, item: Value) -> Result<Verified<Frame>, SessionError> {
 		let frame = Frame::decode(item)?;
 		let verified = loop {
-			let (set, newest) = (self.set()?, self.pulse.newest());
-			let verified = block_in_place(|| frame.clone().verify(set, newest));
+			let (set, oldest) = (self.set()?, self.pulse.oldest());
+			let verified = block_in_place(|| frame.clone().verify(set, oldest));
 			match verified {
 				Err(cause) if cause.wants_handoff() => self.advance(connection, cause).await?,
 				verified => break verified?,
@@ -400,8 +400,8 @@ impl Witness {
 		};
 		let frame = Frame::decode(answer)?;
 		let verified = loop {
-			let (set, newest) = (self.set()?, self.pulse.newest());
-			let verified = block_in_place(|| frame.clone().verify_heartbeat(set, newest, digest));
+			let (set, oldest) = (self.set()?, self.pulse.oldest());
+			let verified = block_in_place(|| frame.clone().verify_heartbeat(set, oldest, digest));
 			match verified {
 				Err(cause) if cause.wants_handoff() => self.advance(connection, cause).await?,
 				verified => break verified?,
@@ -415,8 +415,8 @@ impl Witness {
 	/// Verifies the opening of a snapshot.
 	async fn opening(&mut self, connection: &Connection, opening: Opening) -> Result<snapshot::Proven, SessionError> {
 		loop {
-			let (set, newest) = (self.set()?, self.pulse.newest());
-			let proven = block_in_place(|| opening.clone().verify(set, newest));
+			let (set, oldest) = (self.set()?, self.pulse.oldest());
+			let proven = block_in_place(|| opening.clone().verify(set, oldest));
 			match proven {
 				Err(cause) if cause.wants_handoff() => self.advance(connection, cause).await?,
 				proven => return Ok(proven?),
@@ -478,7 +478,8 @@ struct Follower<'a> {
 impl Follower<'_> {
 	/// Applies the change log for as long as the connection holds and the node proves what it says.
 	async fn enforce(&mut self, enforcer: &Enforcer) -> Result<Infallible, SessionError> {
-		self.prove(Some(enforcer), false).await?;
+		// Whatever it changes about what is due is asked next.
+		let _ = self.prove(Some(enforcer), false).await?;
 		loop {
 			match enforcer.due().await {
 				Due::Snapshot => match self.snapshot(enforcer).await {
@@ -504,10 +505,10 @@ impl Follower<'_> {
 
 	/// Follows the chain without enforcing anything, so that silence shows.
 	async fn watch(&mut self) -> Result<Infallible, SessionError> {
-		self.prove(None, false).await?;
 		loop {
+			// Nobody applies anything, so nothing is taken up anew.
+			let _ = self.prove(None, false).await?;
 			self.idle().await?;
-			self.prove(None, false).await?;
 		}
 	}
 
@@ -519,7 +520,15 @@ impl Follower<'_> {
 					Some(item) => {
 						let frame = self.witness.frame(self.connection, item?).await?;
 						self.beat = self.witness.next_beat();
-						enforcer.apply(frame).await?
+						match enforcer.apply(frame).await {
+							// The frame is proven, so it is what was applied here that is not the chain's.
+							Err(EnforceError::Frame(FrameError::Forked(seq))) => {
+								error!(at = now_ms(), seq, "what was applied is not what the chain says: fetching the active set");
+								enforcer.pruned().await;
+								Flow::Again
+							}
+							applied => applied?,
+						}
 					}
 					None => match changes.close_reason() {
 						// This side was too slow, as in a long replay: what is missing is sent again.
@@ -632,9 +641,9 @@ async fn is_back(
 ) -> Result<(), SessionError> {
 	let connection = Connection::open_with(dialer, endpoint, Some(genesis)).await?;
 	let frame = Frame::decode(connection.heartbeat(false).await?)?;
-	let newest = board.snapshot().proven.map_or(0, |proven| proven.number);
+	let oldest = board.snapshot().proven.map_or(0, |proven| proven.number.saturating_sub(OVERTAKEN));
 	let set = memory.read(|state| state.authorities.clone()).ok_or(SessionError::Silent)?;
-	block_in_place(|| frame.verify_heartbeat(&set, newest, false))?;
+	block_in_place(|| frame.verify_heartbeat(&set, oldest, false))?;
 	Ok(())
 }
 

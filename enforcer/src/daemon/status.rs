@@ -146,9 +146,9 @@ pub struct Status {
 	/// What went over the connections to them.
 	#[serde(default)]
 	pub traffic: Traffic,
-	/// Decisions of the chain that are remembered.
+	/// Blocks in force: the chain's, and those of the own provider. None: nothing is enforced.
 	#[serde(default)]
-	pub entries: u64,
+	pub active: Option<u64>,
 	/// Why they cannot be written to the disk; None: they can.
 	#[serde(default)]
 	pub store: Option<String>,
