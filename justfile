@@ -54,6 +54,10 @@ bench-finality *arguments: build
 bench-throughput *arguments: build
 	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench throughput {{ arguments }}
 
+# Measures how many bytes a day an enforcer costs its line while nothing happens.
+bench-idle *arguments: build
+	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench idle {{ arguments }}
+
 # Measures loading and changing the firewall. As root.
 bench-firewall *arguments: setup
 	{{ lib }}; build_all --all-targets; "$CARGO_TARGET_DIR/release/examples/bench-firewall" {{ arguments }}
