@@ -70,8 +70,10 @@ pub struct Config {
 	pub whitelist_mode: bool,
 	/// The interfaces towards the Internet. Empty: those with a default route.
 	pub uplink: Vec<String>,
-	/// Where people and programs may look.
-	pub observe: Observe,
+	/// Where Prometheus finds the metrics: a loopback address. None: nowhere.
+	pub metrics: Option<SocketAddr>,
+	/// Where the household finds its page: a loopback or LAN address. None: nowhere.
+	pub page: Option<SocketAddr>,
 	/// Networks that must never be blocked, whatever the chain says.
 	pub protected: Vec<Network>,
 	/// Peers that are let through even if a wider network is blocked.
@@ -110,15 +112,6 @@ impl Mode {
 			Self::DryRun => "dry-run",
 		}
 	}
-}
-
-/// Where the enforcer lets itself be looked at. Neither reaches beyond the LAN.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Observe {
-	/// Where Prometheus finds the metrics: a loopback address. None: nowhere.
-	pub listen: Option<SocketAddr>,
-	/// Where the household finds its page: a loopback or LAN address. None: nowhere.
-	pub page: Option<SocketAddr>,
 }
 
 /// The sensor's log and how it is read.
@@ -324,6 +317,8 @@ impl Config {
 		let stale_after = check_pace(raw.chain.heartbeat, raw.chain.stale_after)?;
 		check_encryption(&raw.chain, pin)?;
 		check_uplink(&raw.firewall.uplink)?;
+		let RawObserve { listen: metrics, page } = raw.observe;
+		check_observers(metrics, page)?;
 		if raw.firewall.whitelist_mode {
 			if raw.subscriber.is_none() {
 				return Err(invalid("firewall.whitelist-mode", "the list is a household owner's: needs [subscriber]"));
@@ -381,7 +376,8 @@ impl Config {
 			mode: raw.firewall.mode,
 			whitelist_mode: raw.firewall.whitelist_mode,
 			uplink: raw.firewall.uplink,
-			observe: raw.observe.checked()?,
+			metrics,
+			page,
 			protected: raw.policy.protected,
 			allow: raw.policy.allow,
 		})
@@ -447,25 +443,23 @@ fn check_uplink(uplink: &[String]) -> Result<(), ConfigError> {
 	}
 }
 
-impl RawObserve {
-	fn checked(self) -> Result<Observe, ConfigError> {
-		let Self { listen, page } = self;
-		if listen.is_some_and(|address| !address.ip().is_loopback()) {
-			return Err(invalid("observe.listen", "a loopback address: metrics are not for the network"));
-		}
-		if page.is_some_and(|address| !observe::is_local(address.ip())) {
-			return Err(invalid("observe.page", "a loopback or LAN address: the page is not for the Internet"));
-		}
-		for (key, address) in [("observe.listen", listen), ("observe.page", page)] {
-			if address.is_some_and(|address| address.port() == 0) {
-				return Err(invalid(key, "port 0 is none"));
-			}
-		}
-		if listen.is_some() && listen == page {
-			return Err(invalid("observe.page", "the same as observe.listen"));
-		}
-		Ok(Observe { listen, page })
+/// Nothing of it reaches beyond the LAN.
+fn check_observers(metrics: Option<SocketAddr>, page: Option<SocketAddr>) -> Result<(), ConfigError> {
+	if metrics.is_some_and(|address| !address.ip().is_loopback()) {
+		return Err(invalid("observe.listen", "a loopback address: metrics are not for the network"));
 	}
+	if page.is_some_and(|address| !observe::is_local(address.ip())) {
+		return Err(invalid("observe.page", "a loopback or LAN address: the page is not for the Internet"));
+	}
+	for (key, address) in [("observe.listen", metrics), ("observe.page", page)] {
+		if address.is_some_and(|address| address.port() == 0) {
+			return Err(invalid(key, "port 0 is none"));
+		}
+	}
+	if metrics.is_some() && metrics == page {
+		return Err(invalid("observe.page", "the same as observe.listen"));
+	}
+	Ok(())
 }
 
 impl RawEve {
