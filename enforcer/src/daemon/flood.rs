@@ -58,13 +58,16 @@ pub struct Limit {
 }
 
 impl Limit {
-	/// Lets `per_minute` lines of a kind through, and says what it left out.
+	/// Lets `per_minute` lines of a kind through, 0: all, and says what it left out.
 	pub fn new(per_minute: u32) -> (Self, Held) {
 		let held = Held::default();
 		(Self { per_minute, held: held.clone() }, held)
 	}
 
 	fn passes(&self, event: &Event<'_>, now: Millis) -> bool {
+		if self.per_minute == 0 {
+			return true;
+		}
 		let mut kinds = self.held.lock();
 		let kind = kinds.entry(event.metadata().callsite()).or_insert_with(|| Kind {
 			bucket: Bucket::new(self.per_minute),
@@ -99,11 +102,10 @@ impl<S: Subscriber> Layer<S> for Limit {
 	}
 }
 
-/// Says once a minute what was left out. Never ends.
-pub async fn tell(held: Held) {
-	let mut looks = tokio::time::interval(TELL);
+/// Says once a minute what was left out. Never ends: for a thread of its own.
+pub fn tell(held: &Held) -> ! {
 	loop {
-		looks.tick().await;
+		std::thread::sleep(TELL);
 		for (message, lines) in held.take() {
 			warn!(at = now_ms(), lines, of = message, "lines left out");
 		}

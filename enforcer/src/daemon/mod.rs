@@ -13,6 +13,7 @@ pub mod inbox;
 pub mod key;
 pub mod keyring;
 pub mod own;
+pub mod people;
 pub mod run;
 pub mod sense;
 pub mod show;
