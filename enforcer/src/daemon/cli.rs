@@ -3,7 +3,7 @@
 use super::{
 	actions::{self, ActionError, Recipient, Subject},
 	config::{self, Config, ConfigError},
-	control::{Agreement, Answer, Filter, Page, Request, Source, State, Verified, MAX_PAGE, OVERRIDE_MS},
+	control::{Agreement, Answer, Filter, Request, Source, State, Verified, MAX_PAGE, OVERRIDE_MS},
 	firewall::{Firewall, FirewallError, Local},
 	flood::{self, Limit},
 	key, now_ms, observe,
@@ -590,28 +590,31 @@ fn list(asking: &Asking, filter: Filter, limit: u64) -> Result<ExitCode, CliErro
 	loop {
 		// At most MAX_PAGE, so it fits.
 		let limit = room.min(MAX_PAGE.into()) as u16;
-		let page = match ask(&config, &Request::List { after, limit, filter })? {
+		let mut page = match ask(&config, &Request::List { after, limit, filter })? {
 			Answer::List(page) => page,
 			other => return Err(CliError::Failed(format!("the enforcer answered something else: {}", json(&other)))),
 		};
-		let Page { blocks, next, total } = &page;
+		// The first page brings the tier's and the household's along, however many they are.
+		let brought = page.blocks.len();
+		page.blocks.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+		let clipped = page.blocks.len() < brought;
+		room = room.saturating_sub(page.blocks.len() as u64);
 		if asking.json {
-			for block in blocks {
+			for block in &page.blocks {
 				// Numbers and text always serialize.
 				say(serde_json::to_string(block).unwrap_or_default());
 			}
-		} else if !blocks.is_empty() {
+		} else if !page.blocks.is_empty() {
 			say(show::show_list(&page, now_ms()).trim_end());
 			told = true;
 		}
-		room = room.saturating_sub(blocks.len() as u64);
-		match next {
-			Some(next) if room > 0 => after = Some(*next),
+		match page.next {
+			Some(next) if room > 0 => after = Some(next),
 			next => {
 				if !asking.json && !told {
 					say("nothing");
-				} else if next.is_some() {
-					tell(&format!("… of {total} blocks in all: --limit 0 lists them"));
+				} else if clipped || next.is_some() {
+					tell(&format!("… of {} blocks in all: --limit 0 lists them", page.total));
 				}
 				return Ok(ExitCode::SUCCESS);
 			}
