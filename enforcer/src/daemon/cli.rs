@@ -541,7 +541,7 @@ impl ConfigFile {
 
 /// Asks one thing and prints the answer.
 fn put(asking: &Asking, request: &Request) -> Result<ExitCode, CliError> {
-	let answer = ask(&asking.config.load()?, request)?;
+	let answer = ask(&asking.config.load()?, request, true)?;
 	match asking.json {
 		true => say(json(&answer)),
 		false => say(show::show(&answer, now_ms())),
@@ -549,9 +549,10 @@ fn put(asking: &Asking, request: &Request) -> Result<ExitCode, CliError> {
 	Ok(code(&answer))
 }
 
-fn ask(config: &Config, request: &Request) -> Result<Answer, CliError> {
+/// The answer. `first`: the person has not been told yet who gives it.
+fn ask(config: &Config, request: &Request, first: bool) -> Result<Answer, CliError> {
 	let (answer, origin) = people::ask(config, request)?;
-	if origin == Origin::Left {
+	if first && origin == Origin::Left {
 		tell("the enforcer is not running: this is what it left behind");
 	}
 	match answer {
@@ -590,7 +591,7 @@ fn list(asking: &Asking, filter: Filter, limit: u64) -> Result<ExitCode, CliErro
 	loop {
 		// At most MAX_PAGE, so it fits.
 		let limit = room.min(MAX_PAGE.into()) as u16;
-		let mut page = match ask(&config, &Request::List { after, limit, filter })? {
+		let mut page = match ask(&config, &Request::List { after, limit, filter }, after.is_none())? {
 			Answer::List(page) => page,
 			other => return Err(CliError::Failed(format!("the enforcer answered something else: {}", json(&other)))),
 		};
