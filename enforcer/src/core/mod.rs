@@ -9,6 +9,8 @@ pub mod frame;
 pub mod hex;
 pub mod inbox;
 pub mod list;
+pub mod overrides;
+pub mod own;
 pub mod policy;
 pub mod proof;
 pub mod pulse;
