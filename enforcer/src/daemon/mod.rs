@@ -10,6 +10,7 @@ pub mod household;
 pub mod inbox;
 pub mod key;
 pub mod keyring;
+pub mod observe;
 pub mod run;
 pub mod sense;
 pub mod state;
