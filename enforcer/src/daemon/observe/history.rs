@@ -134,7 +134,7 @@ fn about(decision: &Decision) -> (String, Option<Reason>) {
 	(decision.indicator.to_string(), Some(reason))
 }
 
-/// Packets dropped on the way in and on the way out.
+/// Packets dropped on the way in and on the way out; in canary mode, those that would have been.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Dropped {
@@ -145,10 +145,14 @@ pub struct Dropped {
 }
 
 impl Dropped {
-	/// What was dropped for good, or for its rate.
+	/// What was dropped by a block, for its rate, or for not being on the owner's list, or was only spared that.
 	fn of(counters: &Counters) -> Self {
-		let sum = |side: fn(&Sides) -> u64| side(&counters.dropped).saturating_add(side(&counters.limited));
-		Self { inbound: sum(|sides| sides.inbound.packets), outbound: sum(|sides| sides.outbound.packets) }
+		let kinds = [counters.dropped, counters.limited, counters.spared];
+		let sum = |side: fn(&Sides) -> u64| kinds.iter().map(side).fold(0, u64::saturating_add);
+		Self {
+			inbound: sum(|sides| sides.inbound.packets).saturating_add(counters.barred.packets),
+			outbound: sum(|sides| sides.outbound.packets),
+		}
 	}
 
 	/// What came since `before`. A counter that fell is a new one: its table was built anew.

@@ -202,14 +202,21 @@ pub fn render(status: &Status, now: Millis) -> String {
 		],
 	);
 	if let Some(firewall) = &status.firewall {
-		let sides = [("dropped", firewall.dropped), ("limited", firewall.limited), ("watched", firewall.watched)];
-		let both: Vec<_> = sides
+		let sides = [
+			("dropped", firewall.dropped),
+			("limited", firewall.limited),
+			("watched", firewall.watched),
+			("spared", firewall.spared),
+		];
+		let mut both: Vec<_> = sides
 			.iter()
 			.flat_map(|(verdict, sides)| {
 				[("inbound", sides.inbound), ("outbound", sides.outbound)]
 					.map(|(direction, count)| ([("verdict", *verdict), ("direction", direction)], count))
 			})
 			.collect();
+		// The whitelist is about who may come in.
+		both.push(([("verdict", "barred"), ("direction", "inbound")], firewall.barred));
 		t.family(
 			Kind::Counter,
 			"ringfence_enforcer_packets_total",
