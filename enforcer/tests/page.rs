@@ -136,7 +136,7 @@ fn servers() -> Servers {
 		enforcing: true,
 		endpoint: Some("ws://127.0.0.1:9944".into()),
 		seq: 9,
-		entries: 104_233,
+		active: Some(104_233),
 		proven: Some(Proven { number: 12_345, at: now - 200_000, chain_at: None, log_seq: 9, set: 0 }),
 		stale_after: HOUR,
 		firewall: Some(counters(1_234, 5)),

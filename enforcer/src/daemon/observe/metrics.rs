@@ -120,7 +120,9 @@ pub fn render(status: &Status, now: Millis) -> String {
 		"Whether what is enforced may be out of date.",
 		u8::from(status.stale(now).is_some()),
 	);
-	t.gauge("ringfence_enforcer_decisions", "Decisions of the chain in force.", status.entries);
+	if let Some(active) = status.active {
+		t.gauge("ringfence_enforcer_decisions", "Decisions in force, the own provider's included.", active);
+	}
 	t.gauge(
 		"ringfence_enforcer_store_failing",
 		"Whether the store cannot be written.",
@@ -291,6 +293,7 @@ mod tests {
 				cause: None,
 			}],
 			proven: Some(Proven { number: 7, at: 1_700_000_001_000, chain_at: None, log_seq: 5, set: 3 }),
+			active: Some(104_233),
 			firewall: Some(Counters::default()),
 			..Status::default()
 		}

@@ -149,8 +149,8 @@ struct Summary {
 	/// When a block was last proven final, and its number.
 	checked_at: Option<Millis>,
 	block: Option<u32>,
-	/// Decisions of the chain in force.
-	entries: u64,
+	/// Decisions in force. None: nothing is enforced.
+	active: Option<u64>,
 	from: Millis,
 	step_ms: Millis,
 	inbound: Vec<u64>,
@@ -309,7 +309,7 @@ impl<A: Ask> Page<A> {
 			cause,
 			checked_at: status.proven.as_ref().map(|proven| proven.at),
 			block: status.proven.as_ref().map(|proven| proven.number),
-			entries: status.entries,
+			active: status.active,
 			from: day.from,
 			step_ms: day.step_ms,
 			inbound: day.inbound,

@@ -118,7 +118,7 @@ function showSummary(summary) {
 	$("hero").className = `hero ${summary.shield}`;
 	say("verdict", verdict);
 	say("detail", summary.cause === null
-		? summary.entries > 0 ? `${number(summary.entries)} dangerous ${summary.entries === 1 ? "address is" : "addresses are"} kept out, as the providers agreed.` : "Nothing dangerous is known at the moment."
+		? summary.active > 0 ? `${number(summary.active)} dangerous ${summary.active === 1 ? "address is" : "addresses are"} kept out, as the providers agreed.` : "Nothing dangerous is known at the moment."
 		: `${lead}The reason: ${summary.cause}.`);
 	say("fresh", summary["checked-at"] === null ? "Nothing was heard from the network yet." : `Last checked ${ago(summary["checked-at"])}.`);
 	say("version", `Version ${summary.version}`);
