@@ -22,6 +22,10 @@ test *arguments:
 test-fast *arguments:
 	./scripts/test --fast {{ arguments }}
 
+# Looks at the enforcer's page in a real browser.
+test-page *arguments:
+	./scripts/page-test {{ arguments }}
+
 # Everything that CI checks, tests included.
 ci:
 	bash .ci/run

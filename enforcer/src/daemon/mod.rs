@@ -15,6 +15,7 @@ pub mod key;
 pub mod keyring;
 pub mod own;
 pub mod people;
+pub mod observe;
 pub mod run;
 pub mod sense;
 pub mod sessions;
