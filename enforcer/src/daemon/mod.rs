@@ -10,6 +10,7 @@ pub mod household;
 pub mod inbox;
 pub mod key;
 pub mod keyring;
+pub mod notify;
 pub mod run;
 pub mod sense;
 pub mod state;
@@ -18,6 +19,7 @@ pub mod submit;
 pub mod tail;
 pub mod tier;
 pub mod tray;
+pub mod user;
 pub mod vote;
 
 use codec::DecodeAll;
