@@ -22,6 +22,10 @@ test *arguments:
 test-fast *arguments:
 	./scripts/test --fast {{ arguments }}
 
+# Makes the Debian packages; --openwrt: the static enforcer too.
+package *arguments: setup
+	./scripts/package {{ arguments }}
+
 # Everything that CI checks, tests included.
 ci:
 	bash .ci/run
