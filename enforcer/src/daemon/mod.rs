@@ -16,6 +16,7 @@ pub mod keyring;
 pub mod own;
 pub mod people;
 pub mod observe;
+pub mod notify;
 pub mod run;
 pub mod sense;
 pub mod sessions;
@@ -27,6 +28,7 @@ pub mod submit;
 pub mod tail;
 pub mod tier;
 pub mod tray;
+pub mod user;
 pub mod vote;
 
 use codec::DecodeAll;
