@@ -5,10 +5,7 @@
 //! [`core::eve`], [`core::report`], [`core::extrinsic`] and [`daemon::submit`] on the way out, and [`daemon::chain`],
 //! [`core::frame`] (which asks [`core::finality`] and [`core::proof`]), [`core::policy`] and [`daemon::firewall`] on the
 //! way back; [`daemon::run`] ties them together. A household's report makes a detour, sealed, through its provider:
-//! [`daemon::household`], [`core::envelope`], [`daemon::inbox`] and [`core::inbox`].
-//! [`core::frame`], [`core::policy`] and [`daemon::firewall`] on the way back; [`daemon::run`] ties them together. A
-//! household's report makes a detour, sealed, through its provider: [`daemon::household`], [`core::envelope`],
-//! [`daemon::inbox`] and [`core::inbox`]. People ask at [`daemon::control`].
+//! [`daemon::household`], [`core::envelope`], [`daemon::inbox`] and [`core::inbox`]. People ask at [`daemon::control`].
 
 pub mod core;
 pub mod daemon;
