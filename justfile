@@ -22,6 +22,13 @@ test *arguments:
 test-fast *arguments:
 	./scripts/test --fast {{ arguments }}
 
+# Looks at the enforcer's page in a real browser.
+test-page *arguments:
+	./scripts/page-test {{ arguments }}
+# Makes the Debian packages; --openwrt: the static enforcer too.
+package *arguments: setup
+	./scripts/package {{ arguments }}
+
 # Everything that CI checks, tests included.
 ci:
 	bash .ci/run
@@ -29,6 +36,14 @@ ci:
 # Lints the workspace; warnings are errors.
 lint: setup
 	{{ lib }}; SKIP_WASM_BUILD=1 RUSTC_WORKSPACE_WRAPPER=$(rustup which clippy-driver) CLIPPY_ARGS=-Dwarnings__CLIPPY_HACKERY__ cargo build --release --workspace --all-targets --locked
+
+# Fuzzes what reads foreign bytes: [target|all] [seconds each]. Needs nightly Rust and cargo-fuzz.
+fuzz *arguments:
+	./scripts/fuzz {{ arguments }}
+
+# Writes the sound inputs that fuzzing begins with.
+fuzz-seeds: setup
+	{{ lib }}; RINGFENCE_WRITE_CORPUS=1 cargo test --release --workspace --test corpus
 
 # Formats all Rust code.
 fmt:
@@ -45,6 +60,10 @@ bench-finality *arguments: build
 # Measures how many indicators a second go through four nodes, in batches.
 bench-throughput *arguments: build
 	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench throughput {{ arguments }}
+
+# Measures how many bytes a day an enforcer costs its line while nothing happens.
+bench-idle *arguments: build
+	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench idle {{ arguments }}
 
 # Measures loading and changing the firewall. As root.
 bench-firewall *arguments: setup

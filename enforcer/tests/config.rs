@@ -1,10 +1,11 @@
 //! The configuration file: the sample that ships, and every way to get one wrong.
 
 use ringfence_enforcer::daemon::{
-	config::{Config, ConfigError},
+	config::{Config, ConfigError, Mode},
 	household::Provider,
 };
 use ringfence_primitives::{Action, Direction, Network, Severity, Tlp};
+use std::time::Duration;
 
 const SAMPLE: &str = include_str!("../ringfence.toml");
 
@@ -42,7 +43,11 @@ fn the_sample_is_what_it_says() {
 	assert_eq!(config.genesis, None);
 	assert_eq!(config.key_file.unwrap().to_str(), Some("/etc/ringfence/key"));
 	assert_eq!((config.member, config.subscriber), (None, None));
-	assert!(config.enforce);
+	assert!(config.enforce && !config.whitelist_mode);
+	assert_eq!((config.mode, config.uplink), (Mode::Enforce, vec!["eth0".to_owned()]));
+	assert_eq!(config.metrics, Some("127.0.0.1:9100".parse().unwrap()));
+	assert_eq!(config.page, Some("127.0.0.1:8400".parse().unwrap()));
+	assert_eq!((config.roots, config.pin), (None, None));
 	assert_eq!(config.protected, [network("192.0.2.0/24")]);
 	assert_eq!(config.allow, [network("198.51.100.7")]);
 	let eve = config.eve.unwrap();
@@ -72,6 +77,10 @@ fn the_sample_shows_the_defaults() {
 	assert_eq!(minimal.reporting, sample.reporting);
 	assert_eq!((minimal.reporting.lifetime.get(), minimal.reporting.repeat_after), (86_400, 600_000));
 	assert_eq!((minimal.reporting.tlp, minimal.reporting.direction), (Tlp::Green, Direction::Both));
+	assert_eq!((minimal.heartbeat, minimal.stale_after), (sample.heartbeat, sample.stale_after));
+	assert_eq!((minimal.heartbeat.as_secs(), minimal.stale_after.as_secs()), (900, 1_860));
+	assert_eq!((minimal.mode, minimal.whitelist_mode), (sample.mode, sample.whitelist_mode));
+	assert!(minimal.uplink.is_empty() && minimal.metrics.is_none() && minimal.page.is_none());
 	assert!(minimal.enforce && minimal.protected.is_empty() && minimal.allow.is_empty());
 	assert!(minimal.key_file.is_none() && minimal.eve.is_none() && minimal.vetting.is_none());
 	assert!(minimal.member.is_none() && minimal.subscriber.is_none() && minimal.inbox.is_none());
@@ -101,11 +110,47 @@ fn values_are_read_as_they_are_meant() {
 	assert_eq!(config.reporting.action, Action::Watch);
 	assert!(!sample_with("enforce = true", "enforce = false").unwrap().enforce);
 	assert_eq!(sample_with("\"ws://127.0.0.1:9944\"", "\"wss://a\", \"ws://b:1\"").unwrap().endpoints.len(), 2);
+	for (text, mode) in [("canary", Mode::Canary), ("dry-run", Mode::DryRun)] {
+		let config = sample_with("mode = \"enforce\"", &format!("mode = \"{text}\"")).unwrap();
+		assert_eq!((config.mode, config.mode.name()), (mode, text));
+	}
+	let config = sample_with("stale-after = \"31min\"\n", "").unwrap();
+	assert_eq!(config.stale_after, Duration::from_secs(1_860));
+	let config = sample_with("\"127.0.0.1:8400\"", "\"192.168.1.1:8400\"").unwrap();
+	assert_eq!(config.page, Some("192.168.1.1:8400".parse().unwrap()));
+}
+
+#[test]
+fn how_a_server_proves_itself_is_said_where_one_does() {
+	let chain = |endpoint: &str, key: &str| {
+		let text = MINIMAL.replace("ws://h:1", endpoint) + key;
+		Config::parse(&text).map_err(|error| error.to_string())
+	};
+	let pin = format!("pin = \"0x{}\"\n", "ab".repeat(32));
+	assert_eq!(chain("wss://h", &pin).unwrap().pin, Some([0xab; 32]));
+	let roots = chain("wss://h", "roots = \"/r.pem\"\n").unwrap().roots.unwrap();
+	assert_eq!(roots.to_str(), Some("/r.pem"));
+	assert!(chain("ws://h", &pin).unwrap_err().starts_with("chain.pin: "));
+	assert!(chain("ws://h", "roots = \"/r.pem\"\n").unwrap_err().starts_with("chain.roots: "));
+	assert!(chain("wss://h", "roots = \"/\"\n").unwrap_err().starts_with("chain.roots: "));
+	assert!(chain("wss://h", "pin = \"0xab\"\n").unwrap_err().starts_with("chain.pin: "));
+}
+
+#[test]
+fn a_whitelist_needs_an_owner_and_a_door() {
+	let on = household().replace("whitelist-mode = false", "whitelist-mode = true");
+	assert!(Config::parse(&on).unwrap().whitelist_mode);
+	let message = Config::parse(&on.replace("uplink = [\"eth0\"]\n", "")).unwrap_err().to_string();
+	assert!(message.starts_with("firewall.whitelist-mode: "), "{message}");
+	let message = refusal("whitelist-mode = false", "whitelist-mode = true");
+	assert!(message.starts_with("firewall.whitelist-mode: "), "{message}");
 }
 
 #[test]
 fn unknown_keys_are_refused_by_name() {
-	for table in ["[chain]", "[account]", "[firewall]", "[policy]", "[eve]", "[reporting]", "[vetting]", "[inbox]"] {
+	for table in
+		["[chain]", "[account]", "[firewall]", "[observe]", "[policy]", "[eve]", "[reporting]", "[vetting]", "[inbox]"]
+	{
 		let message = refusal(&format!("{table}\n"), &format!("{table}\nsurprise = 1\n"));
 		assert!(message.contains("unknown field") && message.contains("surprise"), "{table}: {message}");
 	}
@@ -143,6 +188,20 @@ fn values_that_make_no_sense_are_refused_by_key() {
 		("ws://127.0.0.1:9944", "ws://a b", "chain.endpoints"),
 		("#genesis = \"0x00", "genesis = \"0x", "chain.genesis"),
 		("#genesis = \"0x", "genesis = \"", "chain.genesis"),
+		("heartbeat = \"15min\"", "heartbeat = \"9s\"", "chain.heartbeat"),
+		("heartbeat = \"15min\"", "heartbeat = \"25h\"", "chain.heartbeat"),
+		("stale-after = \"31min\"", "stale-after = \"15min\"", "chain.stale-after"),
+		("stale-after = \"31min\"", "stale-after = \"8days\"", "chain.stale-after"),
+		("[\"eth0\"]", "[\"lo\"]", "firewall.uplink"),
+		("[\"eth0\"]", "[\"\"]", "firewall.uplink"),
+		("[\"eth0\"]", "[\"../eth0\"]", "firewall.uplink"),
+		("[\"eth0\"]", "[\"interface0123456\"]", "firewall.uplink"),
+		("[\"eth0\"]", "[\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\", \"i\"]", "firewall.uplink"),
+		("\"127.0.0.1:9100\"", "\"192.168.1.1:9100\"", "observe.listen"),
+		("\"127.0.0.1:9100\"", "\"127.0.0.1:0\"", "observe.listen"),
+		("\"127.0.0.1:8400\"", "\"0.0.0.0:8400\"", "observe.page"),
+		("\"127.0.0.1:8400\"", "\"203.0.113.1:8400\"", "observe.page"),
+		("\"127.0.0.1:8400\"", "\"127.0.0.1:9100\"", "observe.page"),
 		("home = [\"203.0.113.0/24\"]", "home = []", "eve.home"),
 		("max-severity = 2", "max-severity = 0", "eve.max-severity"),
 		("path = \"/var/log/suricata/eve.json\"", "path = \"/\"", "eve.path"),
@@ -188,6 +247,9 @@ fn values_of_the_wrong_kind_are_refused_with_their_line() {
 		("direction = \"both\"", "direction = \"sideways\""),
 		("approve-min-severity = \"low\"", "approve-min-severity = \"dire\""),
 		("enforce = true", "enforce = \"yes\""),
+		("mode = \"enforce\"", "mode = \"half\""),
+		("heartbeat = \"15min\"", "heartbeat = 15"),
+		("\"127.0.0.1:8400\"", "\"localhost:8400\""),
 	] {
 		let message = refusal(from, to);
 		assert!(message.contains(to), "{to}: {message}");

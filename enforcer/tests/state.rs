@@ -1,11 +1,8 @@
 //! The state directory and the key file.
 
-use ringfence_enforcer::{
-	core::frame::Cursor,
-	daemon::{
-		key::{self, KeyError, Keys},
-		state::{genesis, is_running, Journal, StateError},
-	},
+use ringfence_enforcer::daemon::{
+	key::{self, KeyError, Keys},
+	state::{genesis, is_running, Journal, Memory, State, StateError},
 };
 use sp_core::{sr25519, Pair};
 use std::{
@@ -24,7 +21,7 @@ fn a_missing_directory_is_made_for_the_owner_alone() {
 	let directory = parent.path().join("a/b");
 	let mut journal = Journal::open(&directory).unwrap();
 	assert_eq!(mode(&directory), 0o700);
-	assert_eq!(journal.state.cursor(), Cursor::START);
+	assert_eq!(journal.state.genesis, None);
 	journal.save().unwrap();
 	assert_eq!(mode(&directory.join("state.json")), 0o600);
 }
@@ -35,18 +32,20 @@ fn state_is_read_as_it_was_written() {
 	let mut journal = Journal::open(directory.path()).unwrap();
 	journal.state.genesis = Some([7; 32]);
 	journal.state.lists = Some([8; 32]);
-	journal.state.set_cursor(Cursor { seq: 12, hash: Some([9; 32]) });
 	journal.save().unwrap();
 	let written = journal.state.clone();
 	assert_eq!(genesis(directory.path()).unwrap(), Some([7; 32]), "beside the enforcer that holds the lock");
 	drop(journal);
-	let mut journal = Journal::open(directory.path()).unwrap();
-	assert_eq!(journal.state, written);
+	let memory = Memory::new(Journal::open(directory.path()).unwrap());
+	assert_eq!(memory.read(State::clone), written);
+	memory.change(State::remark).unwrap();
+	let changed = memory.read(State::clone);
+	assert_ne!(changed.token, written.token);
+	assert_eq!((changed.genesis, changed.lists), (Some([7; 32]), None));
+	drop(memory);
+	let journal = Journal::open(directory.path()).unwrap();
+	assert_eq!(journal.state, changed);
 	assert!(journal.corrupt.is_none());
-	journal.state.set_cursor(Cursor { seq: 13, hash: None });
-	journal.save().unwrap();
-	drop(journal);
-	assert_eq!(Journal::open(directory.path()).unwrap().state.cursor(), Cursor { seq: 13, hash: None });
 }
 
 #[test]
@@ -58,12 +57,19 @@ fn each_fresh_state_has_its_own_mark() {
 
 #[test]
 fn a_state_that_makes_no_sense_is_put_aside() {
-	for text in ["", "{", "null", "{\"version\":1}", "{\"version\":2,\"seq\":1,\"token\":\"00\"}"] {
+	for text in [
+		"",
+		"{",
+		"null",
+		"{\"version\":1}",
+		"{\"version\":1,\"token\":\"00\"}",
+		"{\"version\":2,\"seq\":1,\"token\":\"00\"}",
+	] {
 		let directory = tempfile::tempdir().unwrap();
 		std::fs::write(directory.path().join("state.json"), text).unwrap();
 		let journal = Journal::open(directory.path()).unwrap();
 		assert!(journal.corrupt.is_some(), "{text:?}");
-		assert_eq!(journal.state.cursor(), Cursor::START, "{text:?}");
+		assert_eq!(journal.state.genesis, None, "{text:?}");
 		let kept = std::fs::read_to_string(directory.path().join("state.json.corrupt")).unwrap();
 		assert_eq!(kept, text);
 		assert!(!directory.path().join("state.json").exists());
@@ -86,10 +92,15 @@ fn one_enforcer_at_a_time() {
 fn what_is_forgotten_is_gone() {
 	let directory = tempfile::tempdir().unwrap();
 	let mut journal = Journal::open(directory.path()).unwrap();
-	journal.state.set_cursor(Cursor { seq: 12, hash: None });
+	journal.state.genesis = Some([7; 32]);
 	journal.save().unwrap();
+	for name in ["active.base", "active.log", "overrides.json"] {
+		std::fs::write(directory.path().join(name), "").unwrap();
+	}
 	journal.forget().unwrap();
-	assert_eq!(Journal::open(directory.path()).unwrap().state.cursor(), Cursor::START);
+	assert_eq!(Journal::open(directory.path()).unwrap().state.genesis, None);
+	assert!(!directory.path().join("active.base").exists() && !directory.path().join("active.log").exists());
+	assert!(directory.path().join("overrides.json").exists(), "the household's own word stays");
 	Journal::open(directory.path()).unwrap().forget().unwrap();
 }
 

@@ -194,6 +194,8 @@ pub fn new_full<N: Guarded>(mut config: Configuration, options: Options) -> Resu
 			pool: transaction_pool.clone(),
 			sync: network.sync.clone(),
 			log,
+			genesis: rpc::authorities::Genesis::new(client.clone(), config.chain_spec.cloned_box()),
+			sets: grandpa_link.shared_authority_set().clone(),
 			chain: config.chain_spec.name().to_owned(),
 			version: config.impl_version.clone(),
 		};

@@ -109,7 +109,7 @@ pub struct IcmpMatch {
 
 /// A class of packets. Every field that is present must match. At least a source or a destination is named: a signature
 /// without either would act on everybody's traffic.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Encode, MaxEncodedLen, TypeInfo)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Encode, MaxEncodedLen, TypeInfo)]
 pub struct FlowSignature {
 	/// IP protocol number.
 	pub protocol: Option<u8>,

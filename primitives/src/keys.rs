@@ -1,4 +1,4 @@
-//! Where the change log lies in the chain's state.
+//! Where the change log, and what vouches for it, lies in the chain's state.
 //!
 //! These keys are part of the contract between the chain and its enforcers: a read proof is checked against them. They
 //! are pinned by tests here and compared with the real storage by a test of the runtime.
@@ -6,12 +6,18 @@
 use codec::Encode;
 use sp_crypto_hashing::{twox_128, twox_64};
 
-/// The pallet's name in the runtime.
+/// The name, in the runtime, of the pallet that keeps the log.
 pub const PALLET: &str = "Indicators";
+/// The name, in the runtime, of the pallet that keeps the finality authorities.
+pub const FINALITY_PALLET: &str = "Grandpa";
 
 fn item(name: &str) -> [u8; 32] {
+	item_of(PALLET, name)
+}
+
+fn item_of(pallet: &str, name: &str) -> [u8; 32] {
 	let mut key = [0; 32];
-	key[..16].copy_from_slice(&twox_128(PALLET.as_bytes()));
+	key[..16].copy_from_slice(&twox_128(pallet.as_bytes()));
 	key[16..].copy_from_slice(&twox_128(name.as_bytes()));
 	key
 }
@@ -34,4 +40,19 @@ pub fn change(seq: u64) -> [u8; 48] {
 /// Key of the [`crate::ActiveDigest`].
 pub fn active_digest() -> [u8; 32] {
 	item("Digest")
+}
+
+/// Key of the finality authorities: a SCALE list of ed25519 public keys and weights (`u64`).
+pub fn grandpa_authorities() -> [u8; 32] {
+	item_of(FINALITY_PALLET, "Authorities")
+}
+
+/// Key of the number of the set of authorities (`u64`).
+pub fn grandpa_set_id() -> [u8; 32] {
+	item_of(FINALITY_PALLET, "CurrentSetId")
+}
+
+/// Key of the list of protected networks.
+pub fn protected_networks() -> [u8; 32] {
+	item("ProtectedNetworks")
 }

@@ -52,6 +52,12 @@ fn the_digest_of_the_active_set_lies_where_it_lay() {
 }
 
 #[test]
+fn the_finality_authorities_lie_where_they_lay() {
+	assert_eq!(keys::grandpa_authorities(), hex!("5f9cc45b7a00c5899361e1c6099678dc5e0621c4869aa60c02be9adcc98a0d1d"));
+	assert_eq!(keys::grandpa_set_id(), hex!("5f9cc45b7a00c5899361e1c6099678dc8a2d09463effcc78a22d75b9cb87dffc"));
+}
+
+#[test]
 fn a_digest_is_what_it_was() {
 	let decision = Decision {
 		indicator: Indicator::Host(Address::V4([198, 18, 66, 66])),

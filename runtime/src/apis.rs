@@ -22,7 +22,7 @@ use pallet_indicators::{ActiveCount, ProposedCount, Records};
 use pallet_tiers::{EnvelopeKeys, Isps, Leader, Ledger, Member, Members, Owners, Role};
 use ringfence_primitives::{
 	envelope::{EnvelopeRecord, Letter, WhitelistRecord},
-	AccountBytes, ActiveDigest, Address, Digest, Dossier, IndicatorId, MemberInfo, MemberRole, Millis, Proposal,
+	AccountBytes, ActiveDigest, Address, Decision, Digest, Dossier, IndicatorId, MemberInfo, MemberRole, Millis, Proposal,
 };
 use sp_api::impl_runtime_apis;
 use sp_consensus_aura::{sr25519::AuthorityId as AuraId, Slot};
@@ -41,6 +41,9 @@ use sp_version::RuntimeVersion;
 
 /// Proposals, dossiers or members that one answer may hold.
 const MAX_ANSWER: u32 = 256;
+
+/// Decisions that one answer may hold: these are small, and whoever begins with nothing asks for all of them.
+const MAX_ACTIVE: u32 = 1_024;
 
 fn member_info((account, Member { role, .. }): (AccountId, Member<AccountId>)) -> MemberInfo {
 	let active = Tiers::active_role(&account).is_some();
@@ -285,6 +288,10 @@ impl_runtime_apis! {
 
 		fn about(address: Address, limit: u32) -> Vec<Dossier> {
 			Indicators::about(address, limit.min(MAX_ANSWER)).into_iter().map(Indicators::dossier).collect()
+		}
+
+		fn active(after: Option<IndicatorId>, limit: u32) -> Vec<Decision> {
+			Indicators::active(after, limit.min(MAX_ACTIVE))
 		}
 
 		fn digest() -> ActiveDigest {

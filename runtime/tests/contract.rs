@@ -5,7 +5,7 @@ mod common;
 use codec::Encode;
 use common::*;
 use frame_support::{traits::Contains, BoundedVec};
-use pallet_indicators::{ChangeLog, Digest, Head};
+use pallet_indicators::{ChangeLog, Digest, Head, ProtectedNetworks};
 use ringfence_primitives::{
 	call,
 	envelope::{ENVELOPE_LEN, MAX_SEALED_LEN},
@@ -62,9 +62,16 @@ fn enforcers_write_letters_as_the_runtime_reads_them() {
 fn the_log_lies_where_enforcers_look() {
 	assert_eq!(Head::<Runtime>::hashed_key(), keys::log_head());
 	assert_eq!(Digest::<Runtime>::hashed_key(), keys::active_digest());
+	assert_eq!(ProtectedNetworks::<Runtime>::hashed_key(), keys::protected_networks());
 	for seq in [1, 255, u64::MAX] {
 		assert_eq!(ChangeLog::<Runtime>::hashed_key_for(seq), keys::change(seq));
 	}
+}
+
+#[test]
+fn the_finality_authorities_lie_where_enforcers_look() {
+	assert_eq!(pallet_grandpa::Authorities::<Runtime>::hashed_key(), keys::grandpa_authorities());
+	assert_eq!(pallet_grandpa::CurrentSetId::<Runtime>::hashed_key(), keys::grandpa_set_id());
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub struct Node {
 	pub process: Process,
 	/// Its RPC, every method allowed.
 	pub chain: Chain,
+	/// Where that is.
+	pub url: String,
 	/// Its peer id, as the chain keeps it.
 	pub peer: Vec<u8>,
 }
@@ -177,7 +179,7 @@ impl Launched {
 	async fn ready(self) -> Result<Node> {
 		let Self { name, process, url, peer } = self;
 		let chain = Chain::connect(&url, process.journal(), READY).await?;
-		Ok(Node { name, process, chain, peer })
+		Ok(Node { name, process, chain, url, peer })
 	}
 }
 

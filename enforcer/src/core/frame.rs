@@ -1,19 +1,30 @@
-//! One item of the change subscription: decoded, and checked to go on where the enforcer stands.
+//! One item of the change subscription, or a heartbeat: decoded, proven, and checked to go on where the enforcer stands.
 //!
 //! # Security considerations
 //!
-//! Everything here comes from an RPC server. A frame is decoded whole or refused, and its entries are applied only when
-//! they are numbered without a gap and chained by hash to the last one applied, so a server cannot leave out, repeat,
-//! reorder or alter an entry of a log it has begun to tell. Header, justification and proof, which tie the log to
-//! finality, are carried along undecoded.
+//! Everything here comes from an RPC server. A frame is decoded whole or refused. [`Frame::verify`] ties it to finality:
+//! the authorities made its block final, and the block's state holds this very head and these very entries. Only what
+//! has passed is a [`Verified`], and only a `Verified` can be applied. [`Frame::news`] then sees to it that entries are
+//! numbered without a gap and chained by hash to the last one applied.
+//!
+//! A server can still be silent, or tell what was true a while ago: a frame that is older than the newest verified block
+//! is refused, and that of a server which stands still is noticed by a heartbeat that does not come.
 
-use super::hex::{self, HexError};
-use codec::DecodeAll;
-use ringfence_primitives::{Change, Digest, LogHead};
+use super::{
+	blake2_256,
+	finality::{AuthoritySet, FinalityError, Header, MAX_HEADER, MAX_JUSTIFICATION},
+	hex::{self, HexError},
+	proof::{self, ProofError},
+};
+use codec::{DecodeAll, Encode};
+use ringfence_primitives::{keys, ActiveDigest, Change, Digest, LogHead};
 use serde::Deserialize;
+use std::ops::Deref;
 
 /// Entries that a frame may have; the node sends no more.
 pub const MAX_CHANGES: usize = 256;
+/// Bytes of an entry. The longest, a provider's word to its subscribers, has less than half of it.
+const MAX_CHANGE: usize = 2 * 1024;
 
 /// Why a frame was refused.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +66,111 @@ pub enum FrameError {
 	/// The head contradicts the entries.
 	#[error("the head contradicts entry {0}")]
 	Head(u64),
+	/// More trie nodes than [`proof::MAX_NODES`].
+	#[error("a proof of {0} nodes is too large")]
+	ProofTooLong(usize),
+	/// The block is older than the newest one that is known to be final.
+	#[error("block {number} is older than block {newest}, which is final")]
+	Stale {
+		/// The block.
+		number: u32,
+		/// The newest.
+		newest: u32,
+	},
+	/// The header is not that of the block that the item names.
+	#[error("the header is not that of block {0}")]
+	OtherHeader(u32),
+	/// The block is not known to be final.
+	#[error("block {0}: {1}")]
+	Finality(u32, #[source] FinalityError),
+	/// The proof does not prove what it should.
+	#[error("block {0}: {1}")]
+	Proof(u32, #[source] ProofError),
+	/// The log stands elsewhere in the block's state.
+	#[error("the log does not stand there in block {0}")]
+	HeadUnproven(u32),
+	/// Another entry, or none, is in the block's state under this number.
+	#[error("entry {0} is not in the log of the block")]
+	Unproven(u64),
+	/// The digest of the active set, in the block's state, does not decode.
+	#[error("the digest of the active set does not decode: {0}")]
+	Digest(#[source] codec::Error),
+	/// Entries in a heartbeat.
+	#[error("{0} entries where none were asked for")]
+	Unasked(usize),
+}
+
+impl FrameError {
+	/// Whether the block could be final by a later set of authorities: ask `ringfence_handoffs`, advance, and verify once
+	/// more.
+	pub fn wants_handoff(&self) -> bool {
+		matches!(self, Self::Finality(_, cause) if cause.wants_handoff())
+	}
+
+	/// Whether a server that is merely behind would say this. Whatever is neither this nor cured by a handoff is a lie.
+	pub fn is_behind(&self) -> bool {
+		match self {
+			Self::Stale { .. } => true,
+			Self::Finality(_, cause) => cause.is_behind(),
+			_ => false,
+		}
+	}
+}
+
+/// What is proven to be in the state of a final block. Made by verification only.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verified<T>(T);
+
+impl<T> Verified<T> {
+	/// For the modules that verify.
+	pub(super) fn new(proven: T) -> Self {
+		Self(proven)
+	}
+
+	/// What is proven.
+	pub fn into_inner(self) -> T {
+		self.0
+	}
+}
+
+impl<T> Deref for Verified<T> {
+	type Target = T;
+
+	fn deref(&self) -> &T {
+		&self.0
+	}
+}
+
+/// The header of `block`, if `set` made the block final and it is no older than block `newest`.
+pub fn finalized(
+	block: &BlockRef,
+	header: &[u8],
+	justification: &[u8],
+	set: &AuthoritySet,
+	newest: u32,
+) -> Result<Header, FrameError> {
+	if block.number < newest {
+		return Err(FrameError::Stale { number: block.number, newest });
+	}
+	if blake2_256(header) != block.hash {
+		return Err(FrameError::OtherHeader(block.number));
+	}
+	let header = set.verify(header, justification).map_err(|e| FrameError::Finality(block.number, e))?;
+	match header.number {
+		number if number == block.number => Ok(header),
+		_ => Err(FrameError::OtherHeader(block.number)),
+	}
+}
+
+/// Where the log stood in a final block, and what was in force by it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Heartbeat {
+	/// The block.
+	pub block: BlockRef,
+	/// Where the log stood.
+	pub head: LogHead,
+	/// The digest of the active set, if it was asked for.
+	pub digest: Option<ActiveDigest>,
 }
 
 /// A finalized block.
@@ -142,12 +258,15 @@ impl Frame {
 		if raw.changes.len() > MAX_CHANGES {
 			return Err(FrameError::TooMany(raw.changes.len()));
 		}
-		let bytes = |field, text: &String| hex::decode(text).map_err(|e| FrameError::Hex(field, e));
+		if raw.proof.len() > proof::MAX_NODES {
+			return Err(FrameError::ProofTooLong(raw.proof.len()));
+		}
+		let bytes = |field, text: &String, max| hex::decode_up_to(text, max).map_err(|e| FrameError::Hex(field, e));
 		let mut changes = Vec::<Change>::with_capacity(raw.changes.len());
 		let mut hash: Option<Digest> = None;
 		for (index, text) in raw.changes.iter().enumerate() {
 			let expected = raw.from.saturating_add(index as u64);
-			let encoded = bytes("changes", text)?;
+			let encoded = bytes("changes", text, MAX_CHANGE)?;
 			let change = Change::decode_all(&mut &encoded[..]).map_err(|e| FrameError::Scale(index, e))?;
 			if change.seq != expected {
 				return Err(FrameError::Misnumbered { expected, found: change.seq });
@@ -169,10 +288,67 @@ impl Frame {
 			block: raw.block,
 			head,
 			changes,
-			header: bytes("header", &raw.header)?,
-			justification: bytes("justification", &raw.justification)?,
-			proof: raw.proof.iter().map(|node| bytes("proof", node)).collect::<Result<_, _>>()?,
+			header: bytes("header", &raw.header, MAX_HEADER)?,
+			justification: bytes("justification", &raw.justification, MAX_JUSTIFICATION)?,
+			proof: raw.proof.iter().map(|node| bytes("proof", node, proof::MAX_BYTES)).collect::<Result<_, _>>()?,
 		})
+	}
+
+	/// Proves it: that `set` made the block final, and that head and entries are in the block's state.
+	///
+	/// `newest` is the number of the newest block that is known to be final, 0 at first: an older frame is refused, one of
+	/// the same block is not.
+	pub fn verify(self, set: &AuthoritySet, newest: u32) -> Result<Verified<Self>, FrameError> {
+		let wanted = self.changes.iter().map(|change| keys::change(change.seq).to_vec());
+		let mut values = self.proven_beside_head(set, newest, wanted)?.into_iter();
+		for change in &self.changes {
+			if values.next().flatten().is_none_or(|proven| proven != change.encode()) {
+				return Err(FrameError::Unproven(change.seq));
+			}
+		}
+		Ok(Verified(self))
+	}
+
+	/// Proves the answer of `ringfence_heartbeat(digest)`: a frame without entries.
+	pub fn verify_heartbeat(
+		self,
+		set: &AuthoritySet,
+		newest: u32,
+		digest: bool,
+	) -> Result<Verified<Heartbeat>, FrameError> {
+		if !self.changes.is_empty() {
+			return Err(FrameError::Unasked(self.changes.len()));
+		}
+		let wanted = digest.then(|| keys::active_digest().to_vec());
+		let values = self.proven_beside_head(set, newest, wanted.into_iter())?;
+		let digest = values.into_iter().next().map(|value| match value {
+			Some(value) => ActiveDigest::decode_all(&mut &value[..]).map_err(FrameError::Digest),
+			// The chain has never had anything in force.
+			None => Ok(ActiveDigest::default()),
+		});
+		Ok(Verified(Heartbeat { block: self.block, head: self.head, digest: digest.transpose()? }))
+	}
+
+	/// Proves the block and the head, and reads what else the proof is for.
+	fn proven_beside_head(
+		&self,
+		set: &AuthoritySet,
+		newest: u32,
+		wanted: impl Iterator<Item = Vec<u8>>,
+	) -> Result<Vec<Option<Vec<u8>>>, FrameError> {
+		let header = finalized(&self.block, &self.header, &self.justification, set, newest)?;
+		let keys: Vec<Vec<u8>> = std::iter::once(keys::log_head().to_vec()).chain(wanted).collect();
+		let mut values = proof::read(&header.state_root.0, &self.proof, &keys)
+			.map_err(|e| FrameError::Proof(self.block.number, e))?;
+		// The first key is that of the head. The chain writes it with the first entry.
+		let head = match values.remove(0) {
+			Some(value) => LogHead::decode_all(&mut &value[..]).ok(),
+			None => Some(LogHead::default()),
+		};
+		match head {
+			Some(head) if head == self.head => Ok(values),
+			_ => Err(FrameError::HeadUnproven(self.block.number)),
+		}
 	}
 
 	/// The entries that are still to be applied, checked to follow from `cursor`.

@@ -14,6 +14,9 @@ pub enum HexError {
 	/// A hash of another length.
 	#[error("a hash has 64 hexadecimal digits")]
 	Length,
+	/// More bytes than are taken.
+	#[error("more than {0} bytes")]
+	TooLong(usize),
 }
 
 /// `0x` and two lower-case digits a byte.
@@ -30,6 +33,18 @@ pub fn decode(text: &str) -> Result<Vec<u8>, HexError> {
 	let value = |digit: u8| char::from(digit).to_digit(16).ok_or(HexError::Digits);
 	// Two digits make at most 255.
 	digits.chunks_exact(2).map(|pair| Ok((value(pair[0])? * 16 + value(pair[1])?) as u8)).collect()
+}
+
+/// The bytes of `text`, if they are `max` at most. What is longer is not looked at.
+pub fn decode_up_to(text: &str, max: usize) -> Result<Vec<u8>, HexError> {
+	if text.len() / 2 > max + 1 {
+		return Err(HexError::TooLong(max));
+	}
+	let bytes = decode(text)?;
+	match bytes.len() {
+		length if length > max => Err(HexError::TooLong(max)),
+		_ => Ok(bytes),
+	}
 }
 
 /// The hash that `text` writes.
@@ -93,5 +108,8 @@ mod tests {
 		assert_eq!(decode("0xag"), Err(HexError::Digits));
 		assert_eq!(decode("0xé"), Err(HexError::Digits));
 		assert_eq!(digest("0x00"), Err(HexError::Length));
+		assert_eq!(decode_up_to("0x0102", 2), Ok(vec![1, 2]));
+		assert_eq!(decode_up_to("0x010203", 2), Err(HexError::TooLong(2)));
+		assert_eq!(decode_up_to(&"0".repeat(1_000), 2), Err(HexError::TooLong(2)));
 	}
 }

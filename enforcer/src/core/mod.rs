@@ -3,13 +3,21 @@
 pub mod envelope;
 pub mod eve;
 pub mod extrinsic;
+pub mod finality;
+pub mod flow;
 pub mod frame;
 pub mod hex;
 pub mod inbox;
 pub mod list;
+pub mod overrides;
+pub mod own;
 pub mod policy;
+pub mod proof;
+pub mod pulse;
 pub mod report;
+pub mod roster;
 pub mod ruleset;
+pub mod snapshot;
 pub mod vet;
 
 use ringfence_primitives::Digest;

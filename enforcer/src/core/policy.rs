@@ -1,152 +1,180 @@
-//! What this gatekeeper does about a decision of the chain: one [`Change`] in, commands for the firewall out.
+//! What this gatekeeper does about an indicator: all that is claimed about it in, one command for the firewall out.
 //!
-//! The owner's word goes before the chain's. Protected networks come first, the household's allow list second, blocks
-//! last. The firewall holds the same order in its rules, so what is refused here could not have taken effect there;
-//! refusing it here keeps dead elements out of the kernel and puts the reason into the log.
+//! An indicator may be claimed by several at once: by the chain, by the own provider for its subscribers
+//! ([`ringfence_primitives::envelope::TierChange`]) and by the household. They do not take turns: as long as one of them
+//! claims it, it is blocked, as the strictest of them says. So what the firewall holds depends on nothing but the
+//! claims, the protected networks and the time, and not on the order in which they came.
 //!
-//! What the household's own provider decided for its subscribers alone ([`TierChange`]) takes the same way. Where it is
-//! about a peer that the chain decided on as well, the latest word counts.
+//! The owner's word goes before all of them: what overlaps a protected network, in either direction, is not blocked at
+//! all. What the household lets through is another matter: the firewall looks at that before it looks at blocks, so
+//! a block around an allowed host does its work for the others, and once a peer is allowed no longer it is blocked at once.
 //!
 //! # Security considerations
 //!
 //! Nothing that the chain says can lift a protection that the local configuration gives, and no block outlives its
-//! decision (see [`super::ruleset::TIMEOUT_MS`]), however wrong the local clock is.
+//! claims (see [`super::ruleset::TIMEOUT_MS`]), however wrong the local clock is.
 
 use super::ruleset::{Command, Target};
-use ringfence_primitives::{envelope::TierChange, Change, ChangeKind, Decision, Indicator, Network};
-use std::collections::BTreeSet;
+use ringfence_primitives::{Action, Decision, Direction, FlowSignature, Indicator, Millis, Network};
+use std::{
+	cmp::{Ordering, Reverse},
+	collections::BTreeSet,
+};
 
-/// The owner's rules, and the protected networks learned from the chain.
+/// Milliseconds before its end at which a claim makes room for one that lasts longer: by then the kernel still has the
+/// element, so that there is no gap.
+pub const LEAD: Millis = 3_000;
+
+/// The owner's protected networks, and those learned from the chain.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Policy {
 	protected: BTreeSet<Network>,
 	learned: BTreeSet<Network>,
-	allowed: BTreeSet<Network>,
 }
 
-/// What follows from one change: either commands, or the reason why there are none.
+/// What follows for one indicator.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Decided {
-	/// For the firewall, in order. Empty exactly where `refused` says why.
-	pub commands: Vec<Command>,
-	/// Why nothing is enforced.
+	/// For the firewall: block it, or leave it alone.
+	pub command: Command,
+	/// Why it is left alone although somebody claims it.
 	pub refused: Option<Refusal>,
+	/// When it has to be decided anew by itself, in milliseconds since the Unix epoch: one of several claims ends first.
+	pub again_at: Option<Millis>,
 }
 
-impl From<Result<Command, Refusal>> for Decided {
-	fn from(decided: Result<Command, Refusal>) -> Self {
-		match decided {
-			Ok(command) => Self { commands: vec![command], refused: None },
-			Err(refusal) => Self { commands: Vec::new(), refused: Some(refusal) },
-		}
-	}
-}
-
-/// Why a change is not enforced. None of these is a fault.
+/// Why a claim is not enforced. None of these is a fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
 	/// It would block a part, or all, of a network that must never be blocked.
 	#[error("overlaps the protected network {0}")]
 	Protected(Network),
-	/// All of it is on the local allow list.
-	#[error("lies within the allowed network {0}")]
-	Allowed(Network),
 	/// Its time was up before it got here.
 	#[error("expired already")]
 	Expired,
-	/// The firewall has no means to match flow signatures.
-	#[error("flow signatures cannot be enforced here")]
-	Unenforceable,
-	/// Only the subscribers of a provider can read it. See [`Policy::decide_tier1`].
-	#[error("sealed for a provider's subscribers")]
-	Sealed,
 }
 
 impl Policy {
-	/// A policy with the local lists, which has learned nothing from the chain yet.
-	pub fn new(protected: impl IntoIterator<Item = Network>, allowed: impl IntoIterator<Item = Network>) -> Self {
-		Self {
-			protected: protected.into_iter().collect(),
-			learned: BTreeSet::new(),
-			allowed: allowed.into_iter().collect(),
-		}
+	/// A policy with the owner's protected networks, which has learned nothing from the chain yet.
+	pub fn new(protected: impl IntoIterator<Item = Network>) -> Self {
+		Self { protected: protected.into_iter().collect(), learned: BTreeSet::new() }
 	}
 
-	/// Takes over networks that the chain protected before this process began, such as
-	/// [`Firewall::protected_by_chain`](crate::daemon::firewall::Firewall::protected_by_chain).
-	pub fn learn(&mut self, networks: impl IntoIterator<Item = Network>) {
-		self.learned.extend(networks);
+	/// Puts other protected networks in the place of the owner's. What was not protected before, or is no longer.
+	pub fn set_protected(&mut self, networks: impl IntoIterator<Item = Network>) -> Vec<Network> {
+		let before = std::mem::replace(&mut self.protected, networks.into_iter().collect());
+		self.protected.symmetric_difference(&before).copied().collect()
 	}
 
-	/// Every network that must not be blocked, local ones first.
+	/// Puts other networks in the place of those that the chain protects. What was not protected before, or is no longer.
+	pub fn set_learned(&mut self, networks: impl IntoIterator<Item = Network>) -> Vec<Network> {
+		let before = std::mem::replace(&mut self.learned, networks.into_iter().collect());
+		self.learned.symmetric_difference(&before).copied().collect()
+	}
+
+	/// The chain protects `network`.
+	pub fn learn(&mut self, network: Network) {
+		self.learned.insert(network);
+	}
+
+	/// The chain protects `network` no longer. What the owner protects stays so.
+	pub fn unlearn(&mut self, network: &Network) {
+		self.learned.remove(network);
+	}
+
+	/// Every network that must not be blocked, the owner's first.
 	pub fn protected(&self) -> impl Iterator<Item = &Network> {
 		self.protected.iter().chain(&self.learned)
 	}
 
-	/// The first protected network that `indicator` overlaps, in either direction; else the first allowed network in
-	/// which it lies wholly.
-	///
-	/// A wide block around an allowed host is fine: the firewall lets that host through before it looks at blocks.
-	pub fn objection(&self, indicator: &Indicator) -> Option<Refusal> {
-		if let Some(network) = indicator.overlap(self.protected()) {
-			return Some(Refusal::Protected(network));
-		}
-		let within = |allowed: &&Network| {
-			let mut networks = indicator.networks().peekable();
-			networks.peek().is_some() && networks.all(|network| allowed.contains(&network))
-		};
-		self.allowed.iter().find(within).copied().map(Refusal::Allowed)
+	/// The owner's protected networks.
+	pub const fn owners(&self) -> &BTreeSet<Network> {
+		&self.protected
 	}
 
-	/// What follows from `change` at `now_ms`, milliseconds since the Unix epoch.
-	pub fn decide(&mut self, change: &Change, now_ms: u64) -> Decided {
-		let decided = match &change.kind {
-			ChangeKind::Activated(decision) | ChangeKind::Extended(decision) => self.block(decision, now_ms),
-			ChangeKind::Revoked(indicator) | ChangeKind::Expired(indicator) => {
-				target(indicator).map(|target| Command::Unblock { target })
-			}
-			ChangeKind::Protected(network) => {
-				self.learned.insert(*network);
-				Ok(Command::Protect(*network))
-			}
-			ChangeKind::Unprotected(network) => {
-				self.learned.remove(network);
-				Ok(Command::Unprotect(*network))
-			}
-			ChangeKind::Tier1(..) => Err(Refusal::Sealed),
-		};
-		decided.into()
+	/// The first protected network that `indicator` overlaps, in either direction.
+	pub fn objection(&self, indicator: &Indicator) -> Option<Network> {
+		indicator.overlap(self.protected())
 	}
 
-	/// What follows from `change`, which the own provider sealed for its subscribers, at `now_ms`.
-	pub fn decide_tier1(&self, change: &TierChange, now_ms: u64) -> Decided {
-		let decided = match change {
-			TierChange::Block(decision) => self.block(decision, now_ms),
-			TierChange::Unblock(indicator) => target(indicator).map(|target| Command::Unblock { target }),
-		};
-		decided.into()
-	}
-
-	fn block(&self, decision: &Decision, now_ms: u64) -> Result<Command, Refusal> {
-		let target = target(&decision.indicator)?;
-		if let Some(refusal) = self.objection(&decision.indicator) {
-			return Err(refusal);
-		}
-		match decision.expires_at.saturating_sub(now_ms) {
-			0 => Err(Refusal::Expired),
-			timeout_ms => {
-				Ok(Command::Block { target, direction: decision.direction, action: decision.action, timeout_ms })
-			}
+	/// What follows for `indicator` from all that is claimed about it, at `now`, milliseconds since the Unix epoch.
+	pub fn settle(&self, indicator: &Indicator, claims: &[Decision], now: Millis) -> Decided {
+		let alone = |refused| Decided { command: unblock(indicator), refused, again_at: None };
+		match (self.objection(indicator), combine(claims, now)) {
+			(Some(network), Some(_)) => alone(Some(Refusal::Protected(network))),
+			(_, None) => alone((!claims.is_empty()).then_some(Refusal::Expired)),
+			(None, Some((claim, again_at))) => Decided { command: block(&claim, now), refused: None, again_at },
 		}
 	}
 }
 
-fn target(indicator: &Indicator) -> Result<Target, Refusal> {
+/// The one claim that says what all of them say at `now`, and when it no longer does; None: all are over.
+fn combine(claims: &[Decision], now: Millis) -> Option<(Decision, Option<Millis>)> {
+	let last = claims.iter().map(|claim| claim.expires_at).max().filter(|last| *last > now)?;
+	let counts = |claim: &&Decision| claim.expires_at == last || claim.expires_at > now.saturating_add(LEAD);
+	let mut counting = claims.iter().filter(counts);
+	let mut whole = counting.next()?.clone();
+	for claim in counting {
+		let severity = whole.severity.max(claim.severity);
+		match strictness(&claim.action).cmp(&strictness(&whole.action)) {
+			Ordering::Less => {}
+			Ordering::Greater => whole = claim.clone(),
+			Ordering::Equal => {
+				let covers = |one: &Decision, other: &Decision| {
+					(one.direction == Direction::Both || one.direction == other.direction)
+						&& one.expires_at >= other.expires_at
+				};
+				if covers(claim, &whole) {
+					whole = claim.clone();
+				} else if !covers(&whole, claim) {
+					whole.direction = Direction::Both;
+					whole.expires_at = whole.expires_at.min(claim.expires_at);
+				}
+			}
+		}
+		whole.severity = severity;
+	}
+	let again_at = (whole.expires_at < last).then(|| whole.expires_at.saturating_sub(LEAD));
+	Some((whole, again_at))
+}
+
+/// Orders ways of acting: drop, then the lower rate, then watch.
+fn strictness(action: &Action) -> (u8, Reverse<u32>) {
+	match action {
+		Action::Drop => (2, Reverse(0)),
+		Action::RateLimit(rate) => (1, Reverse(rate.get())),
+		Action::Watch => (0, Reverse(0)),
+	}
+}
+
+/// What the firewall calls an indicator.
+enum Peer {
+	Target(Target),
+	Flow(FlowSignature),
+}
+
+fn peer(indicator: &Indicator) -> Peer {
 	match indicator {
-		Indicator::Host(address) => Ok(Target::Network(Network::host(*address))),
-		Indicator::Network(network) => Ok(Target::Network(*network)),
-		Indicator::Endpoint(endpoint) => Ok(Target::Endpoint(*endpoint)),
-		Indicator::Flow(_) => Err(Refusal::Unenforceable),
+		Indicator::Host(address) => Peer::Target(Target::Network(Network::host(*address))),
+		Indicator::Network(network) => Peer::Target(Target::Network(*network)),
+		Indicator::Endpoint(endpoint) => Peer::Target(Target::Endpoint(*endpoint)),
+		Indicator::Flow(flow) => Peer::Flow(*flow),
+	}
+}
+
+fn block(claim: &Decision, now: Millis) -> Command {
+	let timeout_ms = claim.expires_at.saturating_sub(now);
+	let Decision { direction, action, severity, .. } = *claim;
+	match peer(&claim.indicator) {
+		Peer::Target(target) => Command::Block { target, direction, action, timeout_ms },
+		Peer::Flow(flow) => Command::BlockFlow { flow, action, severity, timeout_ms },
+	}
+}
+
+fn unblock(indicator: &Indicator) -> Command {
+	match peer(indicator) {
+		Peer::Target(target) => Command::Unblock { target },
+		Peer::Flow(flow) => Command::UnblockFlow { flow },
 	}
 }
 
@@ -154,19 +182,21 @@ fn target(indicator: &Indicator) -> Result<Target, Refusal> {
 mod tests {
 	use super::*;
 	use proptest::prelude::*;
-	use ringfence_primitives::{
-		Action, Address, Confidence, Direction, Endpoint, FlowSignature, Severity, ThreatClass, Transport,
-	};
+	use ringfence_primitives::{Address, Confidence, Endpoint, PacketRate, Severity, ThreatClass, Transport};
 
-	const NOW: u64 = 1_800_000_000_000;
+	const NOW: Millis = 1_800_000_000_000;
 
 	fn network(text: &str) -> Network {
 		text.parse().unwrap()
 	}
 
-	fn decision(indicator: Indicator) -> Decision {
+	fn indicator(text: &str) -> Indicator {
+		network(text).into()
+	}
+
+	fn claim(indicator: &Indicator) -> Decision {
 		Decision {
-			indicator,
+			indicator: indicator.clone(),
 			direction: Direction::Both,
 			action: Action::Drop,
 			threat: ThreatClass::Botnet,
@@ -176,20 +206,24 @@ mod tests {
 		}
 	}
 
-	fn change(kind: ChangeKind) -> Change {
-		Change { seq: 1, at: NOW, previous: [0; 32], kind }
-	}
-
-	fn activated(text: &str) -> Change {
-		change(ChangeKind::Activated(decision(network(text).into())))
-	}
-
 	fn policy() -> Policy {
-		Policy::new([network("192.0.2.0/24")], [network("198.51.100.0/24"), network("203.0.113.7")])
+		Policy::new([network("192.0.2.0/24")])
 	}
 
-	fn refused(change: &Change) -> Option<Refusal> {
-		policy().decide(change, NOW).refused
+	fn settled(text: &str) -> Decided {
+		policy().settle(&indicator(text), &[claim(&indicator(text))], NOW)
+	}
+
+	/// What the firewall is told about 203.0.113.9, and when to look again.
+	fn together(claims: &[Decision], now: Millis) -> (Option<(Direction, Action, Millis)>, Option<Millis>) {
+		let decided = policy().settle(&indicator("203.0.113.9"), claims, now);
+		match decided.command {
+			Command::Block { direction, action, timeout_ms, .. } => {
+				(Some((direction, action, now + timeout_ms)), decided.again_at)
+			}
+			Command::Unblock { .. } => (None, decided.again_at),
+			other => panic!("{other:?}"),
+		}
 	}
 
 	fn dns_flow() -> Indicator {
@@ -198,126 +232,133 @@ mod tests {
 	}
 
 	#[test]
-	fn an_activation_blocks_for_the_time_that_is_left() {
-		let decided = policy().decide(&activated("203.0.113.9"), NOW + 59_000);
-		let expected = Command::Block {
+	fn a_claim_blocks_for_the_time_that_is_left() {
+		let peer = indicator("203.0.113.9");
+		let decided = policy().settle(&peer, &[claim(&peer)], NOW + 59_000);
+		let command = Command::Block {
 			target: Target::Network(network("203.0.113.9")),
 			direction: Direction::Both,
 			action: Action::Drop,
 			timeout_ms: 1_000,
 		};
-		assert_eq!(decided, Decided { commands: vec![expected], refused: None });
-	}
-
-	#[test]
-	fn an_extension_is_a_block() {
-		let extended = change(ChangeKind::Extended(decision(network("203.0.113.9").into())));
-		assert_eq!(policy().decide(&extended, NOW), policy().decide(&activated("203.0.113.9"), NOW));
+		assert_eq!(decided, Decided { command, refused: None, again_at: None });
 	}
 
 	#[test]
 	fn what_is_over_is_not_begun() {
-		assert_eq!(policy().decide(&activated("203.0.113.9"), NOW + 60_000).refused, Some(Refusal::Expired));
-		assert_eq!(policy().decide(&activated("203.0.113.9"), u64::MAX).refused, Some(Refusal::Expired));
+		let peer = indicator("203.0.113.9");
+		for now in [NOW + 60_000, Millis::MAX] {
+			let decided = policy().settle(&peer, &[claim(&peer)], now);
+			assert_eq!(decided.refused, Some(Refusal::Expired));
+			assert_eq!(decided.command, Command::Unblock { target: Target::Network(network("203.0.113.9")) });
+		}
 	}
 
 	#[test]
-	fn revocation_and_expiry_unblock() {
-		let indicator = Indicator::from(network("203.0.113.9"));
-		for kind in [ChangeKind::Revoked(indicator.clone()), ChangeKind::Expired(indicator)] {
-			let unblock = Command::Unblock { target: Target::Network(network("203.0.113.9")) };
-			assert_eq!(policy().decide(&change(kind), NOW).commands, [unblock]);
-		}
+	fn what_nobody_claims_is_left_alone() {
+		let decided = policy().settle(&indicator("203.0.113.9"), &[], NOW);
+		assert_eq!(decided.command, Command::Unblock { target: Target::Network(network("203.0.113.9")) });
+		assert_eq!((decided.refused, decided.again_at), (None, None));
+	}
+
+	#[test]
+	fn flows_are_blocked_as_flows() {
+		let flow = dns_flow();
+		let decided = policy().settle(&flow, &[claim(&flow)], NOW);
+		let Command::BlockFlow { severity, timeout_ms, .. } = decided.command else { panic!("a flow") };
+		assert_eq!((severity, timeout_ms), (Severity::High, 60_000));
+		assert!(matches!(policy().settle(&flow, &[], NOW).command, Command::UnblockFlow { .. }));
 	}
 
 	#[test]
 	fn protected_networks_are_refused_in_both_directions_of_overlap() {
 		let refusal = Some(Refusal::Protected(network("192.0.2.0/24")));
 		for peer in ["192.0.2.1", "192.0.2.0/24", "192.0.0.0/16", "0.0.0.0/0"] {
-			assert_eq!(refused(&activated(peer)), refusal, "{peer}");
+			assert_eq!(settled(peer).refused, refusal, "{peer}");
+			assert!(matches!(settled(peer).command, Command::Unblock { .. }), "{peer}");
 		}
 		for peer in ["192.0.3.1", "::/0"] {
-			assert_eq!(refused(&activated(peer)), None, "{peer}");
+			assert_eq!(settled(peer).refused, None, "{peer}");
 		}
-	}
-
-	#[test]
-	fn a_block_within_an_allowed_network_is_refused_and_a_wider_one_is_not() {
-		let refusal = Some(Refusal::Allowed(network("198.51.100.0/24")));
-		assert_eq!(refused(&activated("198.51.100.9")), refusal);
-		assert_eq!(refused(&activated("198.51.100.0/24")), refusal);
-		assert_eq!(refused(&activated("198.51.0.0/16")), None);
-		assert_eq!(refused(&activated("203.0.113.0/24")), None);
 	}
 
 	#[test]
 	fn an_endpoint_is_as_protected_as_its_host() {
-		let endpoint = |address: &str| {
+		let refused = |address: &str| {
 			let address: Address = address.parse().unwrap();
-			change(ChangeKind::Activated(decision(Indicator::Endpoint(Endpoint {
-				address,
-				protocol: Transport::Tcp,
-				port: 443,
-			}))))
+			let peer = Indicator::Endpoint(Endpoint { address, protocol: Transport::Tcp, port: 443 });
+			policy().settle(&peer, &[claim(&peer)], NOW).refused
 		};
-		assert!(matches!(refused(&endpoint("192.0.2.1")), Some(Refusal::Protected(_))));
-		assert!(matches!(refused(&endpoint("203.0.113.7")), Some(Refusal::Allowed(_))));
-		assert_eq!(refused(&endpoint("203.0.113.9")), None);
+		assert!(matches!(refused("192.0.2.1"), Some(Refusal::Protected(_))));
+		assert_eq!(refused("203.0.113.9"), None);
 	}
 
 	#[test]
 	fn protection_by_the_chain_counts_until_it_is_lifted() {
 		let mut policy = policy();
-		let shielded = network("203.0.113.0/24");
-		let protect = policy.decide(&change(ChangeKind::Protected(shielded)), NOW);
-		assert_eq!(protect.commands, [Command::Protect(shielded)]);
-		let refusal = policy.decide(&activated("203.0.113.9"), NOW).refused;
-		assert_eq!(refusal, Some(Refusal::Protected(shielded)));
-		let lift = policy.decide(&change(ChangeKind::Unprotected(shielded)), NOW);
-		assert_eq!(lift.commands, [Command::Unprotect(shielded)]);
-		assert_eq!(policy.decide(&activated("203.0.113.9"), NOW).refused, None);
+		let (shielded, peer) = (network("203.0.113.0/24"), indicator("203.0.113.9"));
+		policy.learn(shielded);
+		let refused = |policy: &Policy| policy.settle(&peer, &[claim(&peer)], NOW).refused;
+		assert_eq!(refused(&policy), Some(Refusal::Protected(shielded)));
+		policy.unlearn(&shielded);
+		assert_eq!(refused(&policy), None);
 	}
 
 	#[test]
 	fn the_chain_cannot_lift_a_local_protection() {
 		let mut policy = policy();
-		policy.decide(&change(ChangeKind::Unprotected(network("192.0.2.0/24"))), NOW);
-		assert!(policy.decide(&activated("192.0.2.1"), NOW).refused.is_some());
+		policy.unlearn(&network("192.0.2.0/24"));
+		policy.set_learned([]);
+		let peer = indicator("192.0.2.1");
+		assert!(policy.settle(&peer, &[claim(&peer)], NOW).refused.is_some());
 	}
 
 	#[test]
-	fn what_was_learned_before_a_restart_counts() {
+	fn what_changed_is_told_when_the_lists_are_replaced() {
 		let mut policy = policy();
-		policy.learn([network("203.0.113.0/24")]);
-		assert!(policy.decide(&activated("203.0.113.9"), NOW).refused.is_some());
+		let other = network("198.51.100.0/24");
+		assert_eq!(policy.set_protected([other]), [network("192.0.2.0/24"), other]);
+		assert!(policy.set_protected([other]).is_empty());
+		assert_eq!(policy.set_learned([other]), [other]);
 	}
 
 	#[test]
-	fn the_providers_own_decisions_take_the_same_way() {
-		let block = |text: &str| TierChange::Block(decision(network(text).into()));
-		let policy = policy();
-		let own = policy.decide_tier1(&block("203.0.113.9"), NOW);
-		assert_eq!(own, self::policy().decide(&activated("203.0.113.9"), NOW));
-		assert!(matches!(policy.decide_tier1(&block("192.0.2.1"), NOW).refused, Some(Refusal::Protected(_))));
-		assert!(matches!(policy.decide_tier1(&block("198.51.100.9"), NOW).refused, Some(Refusal::Allowed(_))));
-		let later = policy.decide_tier1(&block("203.0.113.9"), NOW + 60_000);
-		assert_eq!(later.refused, Some(Refusal::Expired));
-		let unblock = policy.decide_tier1(&TierChange::Unblock(network("203.0.113.9").into()), NOW);
-		assert_eq!(unblock.commands, [Command::Unblock { target: Target::Network(network("203.0.113.9")) }]);
-	}
-
-	#[test]
-	fn what_is_sealed_says_nothing_to_others() {
-		let sealed = change(ChangeKind::Tier1([1; 32], Default::default()));
-		assert_eq!(refused(&sealed), Some(Refusal::Sealed));
-	}
-
-	#[test]
-	fn flow_signatures_are_reported() {
-		let flow = dns_flow();
-		for kind in [ChangeKind::Activated(decision(flow.clone())), ChangeKind::Revoked(flow)] {
-			assert_eq!(refused(&change(kind)), Some(Refusal::Unenforceable));
+	fn the_first_end_of_several_claims_does_not_unblock() {
+		let peer = indicator("203.0.113.9");
+		let (short, long) = (claim(&peer), Decision { expires_at: NOW + 90_000, ..claim(&peer) });
+		for claims in [[short.clone(), long.clone()], [long.clone(), short.clone()]] {
+			let expected = (Direction::Both, Action::Drop, NOW + 90_000);
+			assert_eq!(together(&claims, NOW), (Some(expected), None));
+			assert_eq!(together(&claims, NOW + 70_000), (Some(expected), None));
 		}
+	}
+
+	#[test]
+	fn the_strictest_claim_counts_and_makes_room_before_the_kernel_forgets_it() {
+		let peer = indicator("203.0.113.9");
+		let drop = claim(&peer);
+		let watch = Decision { action: Action::Watch, expires_at: NOW + 90_000, ..claim(&peer) };
+		let slow = Decision { action: Action::RateLimit(PacketRate::MIN), ..watch.clone() };
+		let fast = Decision { action: Action::RateLimit(PacketRate::MAX), ..watch.clone() };
+		let dropped = (Direction::Both, Action::Drop, NOW + 60_000);
+		let again = NOW + 60_000 - LEAD;
+		assert_eq!(together(&[watch.clone(), drop.clone()], NOW), (Some(dropped), Some(again)));
+		let watched = (Direction::Both, Action::Watch, NOW + 90_000);
+		assert_eq!(together(&[watch.clone(), drop], again), (Some(watched), None));
+		let limited = (Direction::Both, slow.action, NOW + 90_000);
+		assert_eq!(together(&[watch, fast, slow], NOW), (Some(limited), None));
+	}
+
+	#[test]
+	fn two_directions_make_both_for_as_long_as_both_are_claimed() {
+		let peer = indicator("203.0.113.9");
+		let inbound = Decision { direction: Direction::Inbound, ..claim(&peer) };
+		let outbound = Decision { direction: Direction::Outbound, expires_at: NOW + 90_000, ..claim(&peer) };
+		let again = NOW + 60_000 - LEAD;
+		let both = (Direction::Both, Action::Drop, NOW + 60_000);
+		assert_eq!(together(&[inbound.clone(), outbound.clone()], NOW), (Some(both), Some(again)));
+		let one = (Direction::Outbound, Action::Drop, NOW + 90_000);
+		assert_eq!(together(&[inbound, outbound], again), (Some(one), None));
 	}
 
 	/// Networks of few different bits, so that overlaps are common.
@@ -334,62 +375,59 @@ mod tests {
 		prop_oneof![v4, v6]
 	}
 
-	fn any_kind() -> impl Strategy<Value = ChangeKind> {
-		let indicator = prop_oneof![
-			any_network().prop_map(Indicator::from),
-			any_network().prop_map(|n| Indicator::Endpoint(Endpoint {
-				address: n.address(),
-				protocol: Transport::Udp,
-				port: 53
-			})),
-			Just(dns_flow()),
-		];
-		(indicator, any_network(), 0_u8..6, any::<i32>()).prop_map(|(indicator, network, verb, left)| {
-			let expires_at = NOW.saturating_add_signed(left.into());
-			match verb {
-				0 => ChangeKind::Activated(Decision { expires_at, ..decision(indicator) }),
-				1 => ChangeKind::Extended(Decision { expires_at, ..decision(indicator) }),
-				2 => ChangeKind::Revoked(indicator),
-				3 => ChangeKind::Expired(indicator),
-				4 => ChangeKind::Protected(network),
-				_ => ChangeKind::Unprotected(network),
-			}
+	fn any_claim() -> impl Strategy<Value = Decision> {
+		(0_u8..3, 0_u8..3, 1_u64..200).prop_map(|(direction, action, seconds)| Decision {
+			direction: [Direction::Inbound, Direction::Outbound, Direction::Both][usize::from(direction)],
+			action: [Action::Drop, Action::RateLimit(PacketRate::MIN), Action::Watch][usize::from(action)],
+			expires_at: NOW + seconds * 1_000,
+			..claim(&indicator("203.0.113.9"))
 		})
 	}
 
 	proptest! {
-		/// Whatever the chain said before, no block overlaps a protected network or lies within an allowed one.
+		/// No block overlaps a protected network, and a refusal is never for nothing.
 		#[test]
-		fn no_block_touches_what_is_exempt(
+		fn blocks_and_protections_do_not_overlap(
 			local in proptest::collection::vec(any_network(), 0..3),
-			allowed in proptest::collection::vec(any_network(), 0..3),
-			kinds in proptest::collection::vec(any_kind(), 1..20),
+			learned in proptest::collection::vec(any_network(), 0..3),
+			peer in any_network(),
 		) {
-			let mut policy = Policy::new(local.clone(), allowed.clone());
-			for kind in kinds {
-				let decided = policy.decide(&change(kind), NOW);
-				prop_assert_eq!(decided.commands.is_empty(), decided.refused.is_some());
-				for command in decided.commands {
-					let Command::Block { target, timeout_ms, .. } = command else { continue };
-					let peer = match target {
-						Target::Network(network) => network,
-						Target::Endpoint(endpoint) => Network::host(endpoint.address),
-					};
-					prop_assert!(timeout_ms > 0);
-					prop_assert!(!policy.protected().any(|network| network.overlaps(&peer)));
-					prop_assert!(local.iter().all(|network| policy.protected().any(|p| p == network)));
-					prop_assert!(!allowed.iter().any(|network| network.contains(&peer)));
-				}
-			}
+			let mut policy = Policy::new(local.clone());
+			policy.set_learned(learned.clone());
+			let peer_indicator = Indicator::from(peer);
+			let decided = policy.settle(&peer_indicator, &[claim(&peer_indicator)], NOW);
+			let overlaps = local.iter().chain(&learned).any(|network| network.overlaps(&peer));
+			prop_assert_eq!(decided.refused.is_some(), overlaps);
+			prop_assert_eq!(matches!(decided.command, Command::Block { .. }), !overlaps);
 		}
 
-		/// A refusal is never for nothing.
+		/// However many claims there are: looked at again whenever it says so, the peer is blocked until the last of them
+		/// ends, without a gap, and never longer.
 		#[test]
-		fn an_unrelated_peer_is_blocked(peer in any_network()) {
-			let mut policy = Policy::new([network("192.0.2.0/24")], []);
-			let overlaps = peer.overlaps(&network("192.0.2.0/24"));
-			let decided = policy.decide(&change(ChangeKind::Activated(decision(peer.into()))), NOW);
-			prop_assert_eq!(decided.refused.is_some(), overlaps);
+		fn a_peer_is_blocked_exactly_as_long_as_anybody_claims_it(
+			claims in proptest::collection::vec(any_claim(), 1..5),
+		) {
+			let last = claims.iter().map(|claim| claim.expires_at).max().unwrap();
+			let mut now = NOW;
+			for _ in 0..10 {
+				let (held, again) = together(&claims, now);
+				let (_, action, until) = held.unwrap();
+				prop_assert!(until <= last && until > now);
+				let counting = claims.iter().filter(|c| c.expires_at == last || c.expires_at > now + LEAD);
+				let strictest = counting.max_by_key(|c| strictness(&c.action)).unwrap();
+				prop_assert_eq!(action, strictest.action);
+				match again {
+					None => {
+						prop_assert_eq!(until, last);
+						break;
+					}
+					Some(again) => {
+						prop_assert!(again >= now && again < until);
+						now = again;
+					}
+				}
+			}
+			prop_assert_eq!(together(&claims, last).0, None);
 		}
 	}
 }

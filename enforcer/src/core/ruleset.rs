@@ -4,11 +4,19 @@
 //! There is one hash set for each way of acting (`drop`, `limit`, `watch`), direction (`both`, `in`, `out`) and
 //! [`Shape`] of target (address family and prefix length, or endpoint). A network is stored as its first address; the
 //! rule masks the packet's address to the set's length before it looks it up. So networks may overlap freely, and a
-//! change costs the same however many there are. Three further groups of sets hold the networks that are exempt.
+//! change costs the same however many there are. Further groups of sets hold the networks that are exempt, and those
+//! that may come in where a whitelist is in force.
 //!
-//! A set and its rules are created together, when the first target needs them, and stay until the table is rebuilt.
+//! A set and its rules are created together, when the first target needs them, and stay until the table is rebuilt or
+//! the next [`Generation`] takes over: a whole new list is loaded into sets that no rule reads yet, and takes the place
+//! of the old one in a single step.
+//!
+//! Targets are independent of each other. A host within a blocked network is an element of its own with an end of its
+//! own, so that the end of one leaves the other in force.
 
+use super::flow::{FlowSignature, Severity};
 pub use ringfence_primitives::{Action, Address, Direction, Endpoint, Network, PacketRate};
+use serde::{Deserialize, Serialize};
 use std::{
 	collections::{BTreeMap, BTreeSet, HashMap},
 	fmt,
@@ -39,6 +47,82 @@ pub enum Command {
 	Protect(Network),
 	/// The chain no longer protects this network. What the local configuration exempts stays exempt.
 	Unprotect(Network),
+	/// Let this network pass, by the household's word: whatever blocks it, or a part or all of what holds it.
+	Allow {
+		/// The peers.
+		network: Network,
+		/// When the kernel forgets it by itself, in milliseconds from now; never where absent.
+		timeout_ms: Option<u64>,
+	},
+	/// The household no longer lets this network pass.
+	Disallow(Network),
+	/// Act on a class of packets from now on; replaces any earlier way. See [`super::flow`].
+	BlockFlow {
+		/// The packets.
+		flow: FlowSignature,
+		/// What to do with them.
+		action: Action,
+		/// What goes first where there is not room for all.
+		severity: Severity,
+		/// When the kernel forgets it by itself, in milliseconds from now. See [`timeout`] for the bounds.
+		timeout_ms: u64,
+	},
+	/// Leave a class of packets alone. A missing one is no error.
+	UnblockFlow {
+		/// The packets.
+		flow: FlowSignature,
+	},
+}
+
+/// Whether what is to be dropped is dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+	/// It is.
+	#[default]
+	Enforce,
+	/// It is counted, and let through.
+	Canary,
+}
+
+impl fmt::Display for Mode {
+	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+		f.pad(match self {
+			Self::Enforce => "enforce",
+			Self::Canary => "canary",
+		})
+	}
+}
+
+/// Which of two lists of blocks a set belongs to: the one in force, or the one being loaded. They take turns.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Generation {
+	/// Its sets have no suffix.
+	#[default]
+	Even,
+	/// Its sets are called `..._odd`.
+	Odd,
+}
+
+/// What the names of a generation's sets end in.
+const ODD: &str = "_odd";
+
+impl Generation {
+	/// The other one.
+	#[must_use]
+	pub const fn other(self) -> Self {
+		match self {
+			Self::Even => Self::Odd,
+			Self::Odd => Self::Even,
+		}
+	}
+
+	const fn suffix(self) -> &'static str {
+		match self {
+			Self::Even => "",
+			Self::Odd => ODD,
+		}
+	}
 }
 
 /// The peer that a block is about.
@@ -148,10 +232,10 @@ impl Shape {
 		}
 	}
 
-	/// The nine sets in which a target of this shape may be.
-	pub fn blocks(self) -> impl Iterator<Item = Set> {
+	/// The nine sets of a generation in which a target of this shape may be.
+	pub fn blocks(self, generation: Generation) -> impl Iterator<Item = Set> {
 		Kind::ALL.into_iter().flat_map(move |kind| {
-			Direction::ALL.iter().map(move |&direction| Set::Block { kind, direction, shape: self })
+			Direction::ALL.iter().map(move |&direction| Set::Block { kind, direction, shape: self, generation })
 		})
 	}
 }
@@ -240,11 +324,42 @@ impl Side {
 	/// Both sides.
 	pub const ALL: [Self; 2] = [Self::From, Self::To];
 
+	/// The other one.
+	#[must_use]
+	pub const fn other(self) -> Self {
+		match self {
+			Self::From => Self::To,
+			Self::To => Self::From,
+		}
+	}
+
 	const fn sees(self, direction: Direction) -> bool {
 		matches!(
 			(self, direction),
 			(_, Direction::Both) | (Self::From, Direction::Inbound) | (Self::To, Direction::Outbound)
 		)
+	}
+}
+
+/// Where a set is read.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Place {
+	/// Where blocks are looked up by a packet's source or destination.
+	Peer(Side),
+	/// Where a whitelist is in force: among packets that begin a flow and come in over an uplink, by their source.
+	Door,
+}
+
+impl Place {
+	/// Every place.
+	pub const ALL: [Self; 3] = [Self::Peer(Side::From), Self::Peer(Side::To), Self::Door];
+
+	/// Which address is looked up there.
+	pub const fn side(self) -> Side {
+		match self {
+			Self::Peer(side) => side,
+			Self::Door => Side::From,
+		}
 	}
 }
 
@@ -255,19 +370,22 @@ pub enum Origin {
 	Local,
 	/// Protected by the chain.
 	Chain,
-	/// On the local allow list.
+	/// On the local allow list, or let pass by the household.
 	Allowed,
+	/// On the whitelist: exempt from that alone.
+	Listed,
 }
 
 impl Origin {
 	/// Every origin.
-	pub const ALL: [Self; 3] = [Self::Local, Self::Chain, Self::Allowed];
+	pub const ALL: [Self; 4] = [Self::Local, Self::Chain, Self::Allowed, Self::Listed];
 
 	const fn name(self) -> &'static str {
 		match self {
 			Self::Local => "protected_local",
 			Self::Chain => "protected_chain",
 			Self::Allowed => "allowed",
+			Self::Listed => "listed",
 		}
 	}
 }
@@ -275,7 +393,7 @@ impl Origin {
 /// A set of the table. `Display` is its name in the kernel, `FromStr` reads that name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Set {
-	/// Networks that no block touches. Elements have no timeout.
+	/// Networks that no block touches. Elements have no timeout, except that [`Origin::Allowed`] may have one.
 	Exempt {
 		/// Why.
 		origin: Origin,
@@ -292,6 +410,8 @@ pub enum Set {
 		direction: Direction,
 		/// What its elements look like.
 		shape: Shape,
+		/// Which list it is a part of.
+		generation: Generation,
 	},
 }
 
@@ -309,16 +429,26 @@ impl Set {
 		}
 	}
 
+	/// The list that it is a part of; none for what outlives a list.
+	pub const fn generation(&self) -> Option<Generation> {
+		match *self {
+			Self::Block { generation, .. } => Some(generation),
+			Self::Exempt { .. } => None,
+		}
+	}
+
 	/// The rules that read it.
 	pub fn rules(&self) -> impl Iterator<Item = Rule> {
 		let set = *self;
-		Side::ALL
+		Place::ALL
 			.into_iter()
-			.filter(move |side| match set {
-				Set::Exempt { .. } => true,
-				Set::Block { direction, .. } => side.sees(direction),
+			.filter(move |place| match (set, place) {
+				(Set::Exempt { origin: Origin::Listed, .. }, place) => *place == Place::Door,
+				(Set::Exempt { .. }, _) => true,
+				(Set::Block { direction, .. }, Place::Peer(side)) => side.sees(direction),
+				(Set::Block { .. }, Place::Door) => false,
 			})
-			.map(move |side| Rule { set, side })
+			.map(move |place| Rule { set, place })
 	}
 }
 
@@ -327,8 +457,8 @@ impl Set {
 pub struct Rule {
 	/// The set.
 	pub set: Set,
-	/// Which address is looked up.
-	pub side: Side,
+	/// Where it stands.
+	pub place: Place,
 }
 
 /// Longest and shortest life of an element, in milliseconds.
@@ -343,6 +473,13 @@ pub fn timeout(ms: u64) -> u64 {
 	ms.clamp(*TIMEOUT_MS.start(), *TIMEOUT_MS.end())
 }
 
+/// Longest life of what the household lets pass until a set time: ten years. Longer ones are cut to it.
+pub const ALLOWED_MS: u64 = 10 * 366 * 86_400_000;
+
+fn allowance(ms: u64) -> u64 {
+	ms.clamp(*TIMEOUT_MS.start(), ALLOWED_MS)
+}
+
 const fn direction_name(direction: Direction) -> &'static str {
 	match direction {
 		Direction::Inbound => "in",
@@ -355,8 +492,8 @@ impl fmt::Display for Set {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		match self {
 			Self::Exempt { origin, .. } => write!(f, "{}_{}", origin.name(), self.shape()),
-			Self::Block { kind, direction, shape } => {
-				write!(f, "{}_{}_{shape}", kind.name(), direction_name(*direction))
+			Self::Block { kind, direction, shape, generation } => {
+				write!(f, "{}_{}_{shape}{}", kind.name(), direction_name(*direction), generation.suffix())
 			}
 		}
 	}
@@ -388,7 +525,11 @@ impl FromStr for Set {
 		};
 		let block = |kind: Kind, direction: Direction| {
 			let rest = after(&after(name, kind.name())?, direction_name(direction))?;
-			Some(Self::Block { kind, direction, shape: shape(&rest)? })
+			let (rest, generation) = match rest.strip_suffix(ODD) {
+				Some(rest) => (rest, Generation::Odd),
+				None => (rest.as_str(), Generation::Even),
+			};
+			Some(Self::Block { kind, direction, shape: shape(rest)?, generation })
 		};
 		Origin::ALL
 			.into_iter()
@@ -405,7 +546,7 @@ impl FromStr for Set {
 pub struct Element {
 	/// Its key.
 	pub key: Key,
-	/// Its life in milliseconds, within [`TIMEOUT_MS`]; none for exempt networks.
+	/// Its life in milliseconds; none for networks that are exempt for good.
 	pub timeout_ms: Option<u64>,
 	/// Packets a second that it lets through, where its set limits.
 	pub rate: Option<PacketRate>,
@@ -426,10 +567,11 @@ pub struct Delta {
 }
 
 impl Delta {
-	/// What `commands` change in a table that has the sets `known`. The last command for a target wins.
-	pub fn new(commands: &[Command], known: &BTreeSet<Set>) -> Self {
+	/// What `commands` change in a table that has the sets `known`, of which those of `generation` are in force. The last
+	/// command for a target wins. Flows are not a matter of sets: see [`super::flow::FlowTable`].
+	pub fn new(commands: &[Command], known: &BTreeSet<Set>, generation: Generation) -> Self {
 		let mut targets = HashMap::with_capacity(commands.len());
-		let mut protected = BTreeMap::new();
+		let mut exempt = BTreeMap::new();
 		for command in commands {
 			match *command {
 				Command::Block { target, direction, action, timeout_ms } => {
@@ -439,47 +581,93 @@ impl Delta {
 					targets.insert(target, None);
 				}
 				Command::Protect(network) => {
-					protected.insert(network, true);
+					exempt.insert((Origin::Chain, network), Some(None));
 				}
 				Command::Unprotect(network) => {
-					protected.insert(network, false);
+					exempt.insert((Origin::Chain, network), None);
 				}
+				Command::Allow { network, timeout_ms } => {
+					exempt.insert((Origin::Allowed, network), Some(timeout_ms));
+				}
+				Command::Disallow(network) => {
+					exempt.insert((Origin::Allowed, network), None);
+				}
+				Command::BlockFlow { .. } | Command::UnblockFlow { .. } => (),
 			}
 		}
 
 		let mut delta = Self::default();
-		for (network, protect) in protected {
-			let set = Set::exempt(Origin::Chain, &network);
-			delta.remove_from(set, Target::Network(network).key(), known);
-			if protect {
-				delta.add_to(set, Element { key: Target::Network(network).key(), timeout_ms: None, rate: None }, known);
+		for ((origin, network), exempt) in exempt {
+			delta.remove_from(Set::exempt(origin, &network), Target::Network(network).key(), known);
+			if let Some(timeout_ms) = exempt {
+				delta.exempt(origin, network, timeout_ms, known);
 			}
 		}
 		for (target, block) in targets {
-			let (key, shape) = (target.key(), target.shape());
-			for set in shape.blocks() {
+			let key = target.key();
+			for set in target.shape().blocks(generation) {
 				delta.remove_from(set, key, known);
 			}
 			if let Some((direction, action, timeout_ms)) = block {
-				let rate = match action {
-					Action::RateLimit(rate) => Some(rate),
-					Action::Drop | Action::Watch => None,
-				};
-				let element = Element { key, timeout_ms: Some(timeout(timeout_ms)), rate };
-				delta.add_to(Set::Block { kind: Kind::of(&action), direction, shape }, element, known);
+				delta.block(target, direction, action, timeout_ms, generation, known);
 			}
 		}
 		delta
 	}
 
-	/// The local lists, in a table that has the sets `known`; what these held before is to be flushed first.
-	pub fn exempt(origin: Origin, networks: &[Network], known: &BTreeSet<Set>) -> Self {
+	/// The blocks among `commands`, for a list of which `known` is what has been loaded already: as [`Delta::new`], but
+	/// without looking for where a target was before. A target must not come twice in a list.
+	pub fn fill(commands: &[Command], known: &BTreeSet<Set>, generation: Generation) -> Self {
 		let mut delta = Self::default();
-		for network in networks.iter().collect::<BTreeSet<_>>() {
-			let element = Element { key: Target::Network(*network).key(), timeout_ms: None, rate: None };
-			delta.add_to(Set::exempt(origin, network), element, known);
+		for command in commands {
+			if let Command::Block { target, direction, action, timeout_ms } = *command {
+				delta.block(target, direction, action, timeout_ms, generation, known);
+			}
 		}
 		delta
+	}
+
+	/// Lists of exempt networks with their lives, in a table that has the sets `known`; what these held before is to be
+	/// flushed first. Of two lives of one network the longer counts.
+	pub fn lists(lists: impl IntoIterator<Item = (Origin, Network, Option<u64>)>, known: &BTreeSet<Set>) -> Self {
+		let mut longest: BTreeMap<(Origin, Network), Option<u64>> = BTreeMap::new();
+		for (origin, network, life) in lists {
+			longest
+				.entry((origin, network))
+				// None lasts longer than any number.
+				.and_modify(|held| *held = held.zip(life).map(|(a, b)| a.max(b)))
+				.or_insert(life);
+		}
+		let mut delta = Self::default();
+		for ((origin, network), life) in longest {
+			delta.exempt(origin, network, life, known);
+		}
+		delta
+	}
+
+	fn exempt(&mut self, origin: Origin, network: Network, timeout_ms: Option<u64>, known: &BTreeSet<Set>) {
+		// Only what the household lets pass has an end.
+		let timeout_ms = timeout_ms.filter(|_| origin == Origin::Allowed).map(allowance);
+		let element = Element { key: Target::Network(network).key(), timeout_ms, rate: None };
+		self.add_to(Set::exempt(origin, &network), element, known);
+	}
+
+	fn block(
+		&mut self,
+		target: Target,
+		direction: Direction,
+		action: Action,
+		timeout_ms: u64,
+		generation: Generation,
+		known: &BTreeSet<Set>,
+	) {
+		let rate = match action {
+			Action::RateLimit(rate) => Some(rate),
+			Action::Drop | Action::Watch => None,
+		};
+		let element = Element { key: target.key(), timeout_ms: Some(timeout(timeout_ms)), rate };
+		let set = Set::Block { kind: Kind::of(&action), direction, shape: target.shape(), generation };
+		self.add_to(set, element, known);
 	}
 
 	/// Whether there is nothing to do.
@@ -519,6 +707,10 @@ mod tests {
 		Command::Block { target, direction, action, timeout_ms: 60_000 }
 	}
 
+	fn plan(commands: &[Command], known: &BTreeSet<Set>) -> Delta {
+		Delta::new(commands, known, Generation::Even)
+	}
+
 	fn every_set() -> Vec<Set> {
 		let shapes = [Family::V4, Family::V6].into_iter().flat_map(|family| {
 			(0..=family.bits()).map(move |prefix| Shape::Network(family, prefix)).chain([Shape::Endpoint(family)])
@@ -529,21 +721,30 @@ mod tests {
 					Shape::Network(family, prefix) => Some(Set::Exempt { origin, family, prefix }),
 					Shape::Endpoint(_) => None,
 				});
-				shape.blocks().chain(exempt)
+				shape.blocks(Generation::Even).chain(shape.blocks(Generation::Odd)).chain(exempt)
 			})
 			.collect()
 	}
 
 	#[test]
 	fn names_are_pinned() {
-		let named = |target: Target, kind, direction| Set::Block { kind, direction, shape: target.shape() }.to_string();
+		let named = |target: Target, kind, direction| {
+			Set::Block { kind, direction, shape: target.shape(), generation: Generation::Even }.to_string()
+		};
 		assert_eq!(named(network("192.0.2.1"), Kind::Drop, Direction::Both), "drop_both_v4_32");
 		assert_eq!(named(network("2001:db8::/64"), Kind::Drop, Direction::Inbound), "drop_in_v6_64");
 		assert_eq!(named(network("0.0.0.0/0"), Kind::Watch, Direction::Outbound), "watch_out_v4_0");
 		let service = endpoint("192.0.2.1", Transport::Tcp, 443);
 		assert_eq!(named(service, Kind::Limit, Direction::Both), "limit_both_ep_v4");
 		let origins = Origin::ALL.map(|origin| Set::exempt(origin, &"10.0.0.0/8".parse().unwrap()).to_string());
-		assert_eq!(origins, ["protected_local_v4_8", "protected_chain_v4_8", "allowed_v4_8"]);
+		assert_eq!(origins, ["protected_local_v4_8", "protected_chain_v4_8", "allowed_v4_8", "listed_v4_8"]);
+		let next = Set::Block {
+			kind: Kind::Drop,
+			direction: Direction::Both,
+			shape: network("192.0.2.1").shape(),
+			generation: Generation::Odd,
+		};
+		assert_eq!(next.to_string(), "drop_both_v4_32_odd");
 	}
 
 	#[test]
@@ -566,6 +767,9 @@ mod tests {
 			"drop_both_v4_08",
 			"drop_both_v4",
 			"allowed_ep_v4",
+			"allowed_v4_8_odd",
+			"drop_both_v4_32_even",
+			"drop_both_v4_32_odd_odd",
 			"mine",
 		] {
 			assert_eq!(name.parse::<Set>(), Err(NotOurs), "{name}");
@@ -587,17 +791,31 @@ mod tests {
 	#[test]
 	fn a_set_is_read_on_the_sides_its_direction_means() {
 		let sides = |direction| {
-			let set = Set::Block { kind: Kind::Drop, direction, shape: Shape::Endpoint(Family::V4) };
-			set.rules().map(|rule| rule.side).collect::<Vec<_>>()
+			let (shape, generation) = (Shape::Endpoint(Family::V4), Generation::Even);
+			let set = Set::Block { kind: Kind::Drop, direction, shape, generation };
+			set.rules().map(|rule| rule.place).collect::<Vec<_>>()
 		};
-		assert_eq!(sides(Direction::Both), [Side::From, Side::To]);
-		assert_eq!(sides(Direction::Inbound), [Side::From]);
-		assert_eq!(sides(Direction::Outbound), [Side::To]);
+		let (from, to) = (Place::Peer(Side::From), Place::Peer(Side::To));
+		assert_eq!(sides(Direction::Both), [from, to]);
+		assert_eq!(sides(Direction::Inbound), [from]);
+		assert_eq!(sides(Direction::Outbound), [to]);
+	}
+
+	#[test]
+	fn what_is_exempt_is_so_everywhere_and_what_is_listed_only_at_the_door() {
+		let places = |origin| {
+			let set = Set::exempt(origin, &"192.0.2.0/24".parse().unwrap());
+			set.rules().map(|rule| rule.place).collect::<Vec<_>>()
+		};
+		for origin in [Origin::Local, Origin::Chain, Origin::Allowed] {
+			assert_eq!(places(origin), Place::ALL);
+		}
+		assert_eq!(places(Origin::Listed), [Place::Door]);
 	}
 
 	#[test]
 	fn a_first_block_creates_its_set_and_removes_nothing() {
-		let delta = Delta::new(&[block(network("192.0.2.1"), Direction::Both, Action::Drop)], &BTreeSet::new());
+		let delta = plan(&[block(network("192.0.2.1"), Direction::Both, Action::Drop)], &BTreeSet::new());
 		assert_eq!(delta.create.len(), 1);
 		assert!(delta.remove.is_empty());
 		assert_eq!(delta.add.values().map(Vec::len).sum::<usize>(), 1);
@@ -606,8 +824,8 @@ mod tests {
 	#[test]
 	fn a_later_block_leaves_every_other_set_of_its_shape() {
 		let target = network("192.0.2.1");
-		let known: BTreeSet<Set> = target.shape().blocks().collect();
-		let delta = Delta::new(&[block(target, Direction::Inbound, Action::Watch)], &known);
+		let known: BTreeSet<Set> = target.shape().blocks(Generation::Even).collect();
+		let delta = plan(&[block(target, Direction::Inbound, Action::Watch)], &known);
 		assert!(delta.create.is_empty());
 		assert_eq!(delta.remove.keys().copied().collect::<BTreeSet<_>>(), known);
 		assert_eq!(delta.add.keys().map(Set::to_string).collect::<Vec<_>>(), ["watch_in_v4_32"]);
@@ -616,16 +834,16 @@ mod tests {
 	#[test]
 	fn the_last_word_on_a_target_wins() {
 		let target = network("192.0.2.0/24");
-		let known: BTreeSet<Set> = target.shape().blocks().collect();
+		let known: BTreeSet<Set> = target.shape().blocks(Generation::Even).collect();
 		let blocked = block(target, Direction::Both, Action::Drop);
-		assert!(Delta::new(&[blocked, Command::Unblock { target }], &known).add.is_empty());
-		assert_eq!(Delta::new(&[Command::Unblock { target }, blocked], &known).add.len(), 1);
+		assert!(plan(&[blocked, Command::Unblock { target }], &known).add.is_empty());
+		assert_eq!(plan(&[Command::Unblock { target }, blocked], &known).add.len(), 1);
 	}
 
 	#[test]
 	fn unblocking_in_an_empty_table_is_nothing_to_do() {
 		let target = endpoint("192.0.2.1", Transport::Sctp, 1);
-		assert!(Delta::new(&[Command::Unblock { target }], &BTreeSet::new()).is_empty());
+		assert!(plan(&[Command::Unblock { target }], &BTreeSet::new()).is_empty());
 	}
 
 	#[test]
@@ -633,9 +851,42 @@ mod tests {
 		let shielded: Network = "192.0.2.0/24".parse().unwrap();
 		let known: BTreeSet<Set> = Origin::ALL.into_iter().map(|origin| Set::exempt(origin, &shielded)).collect();
 		for command in [Command::Protect(shielded), Command::Unprotect(shielded)] {
-			let delta = Delta::new(&[command], &known);
+			let delta = plan(&[command], &known);
 			assert_eq!(delta.remove.keys().map(Set::to_string).collect::<Vec<_>>(), ["protected_chain_v4_24"]);
 		}
+	}
+
+	#[test]
+	fn what_the_household_lets_pass_may_end() {
+		let home: Network = "192.0.2.0/24".parse().unwrap();
+		let known = BTreeSet::from([Set::exempt(Origin::Allowed, &home)]);
+		let life = |timeout_ms| {
+			let delta = plan(&[Command::Allow { network: home, timeout_ms }], &known);
+			assert_eq!(delta.remove.len(), 1, "its time begins anew");
+			delta.add.values().flatten().next().unwrap().timeout_ms
+		};
+		assert_eq!(life(None), None);
+		assert_eq!(life(Some(0)), Some(10));
+		assert_eq!(life(Some(60_000)), Some(60_000));
+		assert_eq!(life(Some(u64::MAX)), Some(ALLOWED_MS));
+		assert!(plan(&[Command::Disallow(home)], &known).add.is_empty());
+		let twice =
+			[(Origin::Allowed, home, Some(5_000)), (Origin::Allowed, home, None), (Origin::Allowed, home, Some(9_000))];
+		let delta = Delta::lists(twice, &BTreeSet::new());
+		assert_eq!(delta.add.values().flatten().map(|e| e.timeout_ms).collect::<Vec<_>>(), [None]);
+		let delta = Delta::lists([twice[0], twice[2]], &BTreeSet::new());
+		assert_eq!(delta.add.values().flatten().map(|e| e.timeout_ms).collect::<Vec<_>>(), [Some(9_000)]);
+	}
+
+	#[test]
+	fn a_list_is_filled_without_looking_back() {
+		let target = network("192.0.2.1");
+		let known: BTreeSet<Set> = target.shape().blocks(Generation::Odd).collect();
+		let commands =
+			[block(target, Direction::Both, Action::Drop), Command::Unblock { target: network("192.0.2.2") }];
+		let delta = Delta::fill(&commands, &known, Generation::Odd);
+		assert!(delta.create.is_empty() && delta.remove.is_empty());
+		assert_eq!(delta.add.keys().map(Set::to_string).collect::<Vec<_>>(), ["drop_both_v4_32_odd"]);
 	}
 
 	#[test]
@@ -663,11 +914,13 @@ mod tests {
 			Just(Action::Watch),
 			(1_u32..100).prop_map(|rate| Action::RateLimit(PacketRate::new(rate).unwrap())),
 		];
-		(target, direction, action, any::<u64>(), 0_u8..4).prop_map(|(target, direction, action, timeout_ms, verb)| {
+		(target, direction, action, any::<u64>(), 0_u8..6).prop_map(|(target, direction, action, timeout_ms, verb)| {
 			match (verb, target) {
 				(0, _) => Command::Unblock { target },
 				(1, Target::Network(network)) => Command::Protect(network),
 				(2, Target::Network(network)) => Command::Unprotect(network),
+				(3, Target::Network(network)) => Command::Allow { network, timeout_ms: Some(timeout_ms) },
+				(4, Target::Network(network)) => Command::Disallow(network),
 				_ => Command::Block { target, direction, action, timeout_ms },
 			}
 		})
@@ -681,7 +934,7 @@ mod tests {
 
 	impl Model {
 		fn apply(&mut self, commands: &[Command]) {
-			let delta = Delta::new(commands, &self.1);
+			let delta = plan(commands, &self.1);
 			self.1.extend(&delta.create);
 			for (set, keys) in &delta.remove {
 				assert!(self.1.contains(set), "{set} is not there");

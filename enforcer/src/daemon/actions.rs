@@ -6,6 +6,7 @@
 use super::{
 	chain::{ChainError, Connection},
 	config::Config,
+	dial::{Dialer, TlsError},
 	household::Whitelist,
 	key::{self, KeyError, Keys},
 	keyring::{Keyring, KeyringError},
@@ -62,6 +63,9 @@ pub enum ActionError {
 	/// There is no provider.
 	#[error("subscriber: only a household with [subscriber] has a whitelist")]
 	NoSubscriber,
+	/// The certificates that nodes are checked against.
+	#[error("chain.roots: {0}")]
+	Tls(#[from] TlsError),
 	/// The account's key.
 	#[error("account.key-file: {0}")]
 	Key(#[from] KeyError),
@@ -234,9 +238,10 @@ impl Session {
 			Some(genesis) => Some(genesis),
 			None => state::genesis(&config.state_dir)?,
 		};
+		let dialer = Dialer::new(config.roots.as_deref(), config.pin)?;
 		let mut failure = ChainError::Closed;
 		for endpoint in &config.endpoints {
-			match Connection::open(endpoint, genesis).await {
+			match Connection::open_with(&dialer, endpoint, genesis).await {
 				Ok(connection) => return Ok(Self { connection: Arc::new(connection), keys, member }),
 				Err(error) => failure = error,
 			}

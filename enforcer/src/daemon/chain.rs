@@ -1,5 +1,12 @@
-//! The connection to a node: which node, when to try again, and the calls that the enforcer makes.
+//! The connection to a node: the calls that the enforcer makes, and what the answers look like.
+//!
+//! # Security considerations
+//!
+//! The node controls every answer. What is enforced is verified by [`crate::core::frame`] and [`crate::core::snapshot`];
+//! the rest (nonces, dossiers, proposals) is taken as the node's word. Each answer is decoded whole or refused, is at most
+//! [`MAX_MESSAGE`](super::dial::MAX_MESSAGE) long, and is waited for no longer than [`TIMEOUT`](super::dial::TIMEOUT).
 
+use super::dial::{DialError, Dialer, Window};
 use crate::core::{
 	extrinsic::Anchor,
 	frame::BlockRef,
@@ -7,29 +14,32 @@ use crate::core::{
 };
 use codec::{DecodeAll, Encode};
 use jsonrpsee::{
-	core::client::{Client, ClientT, Error as RpcError, Subscription, SubscriptionClientT},
+	core::{
+		client::{self, Client, ClientT, Error as RpcError, SubscriptionClientT, SubscriptionCloseReason},
+		params::ArrayParams,
+	},
 	rpc_params,
-	ws_client::{PingConfig, WsClientBuilder},
 };
 use ringfence_primitives::{
 	envelope::{EnvelopeRecord, WhitelistRecord},
 	AccountBytes, Digest, Dossier, IndicatorId, LogHead, MemberInfo,
 };
-use serde::{de::IgnoredAny, Deserialize};
+use serde::{
+	de::{DeserializeOwned, IgnoredAny},
+	Deserialize,
+};
 use serde_json::Value;
-use std::time::Duration;
+use std::{
+	sync::{Arc, Mutex, MutexGuard, PoisonError},
+	time::Duration,
+};
+use tokio::time::Instant;
 
-/// A node answers within milliseconds; one that does not within this long is as good as gone.
-const TIMEOUT: Duration = Duration::from_secs(10);
-/// Notices a link that died silently. Each ping costs a few hundred bytes on the wire.
-const PING: Duration = Duration::from_secs(30);
-/// 256 changes with their justification and proof, as hexadecimal JSON, stay well under it.
-const MAX_MESSAGE: u32 = 16 * 1024 * 1024;
-/// Items that wait unread in each subscription. An enforcer that falls further behind, as in a long replay, loses the
-/// subscription and takes up a new one where it stands: that bounds its memory and leaves nothing out.
-const BUFFER: usize = 32;
 /// `ringfence_subscribeChanges` asked for entries that the node no longer keeps.
 const PRUNED: i32 = 7001;
+/// For how long transactions are anchored in the same block: 360 blocks of 500 ms, a third of
+/// [`ERA_PERIOD`](crate::core::extrinsic::ERA_PERIOD).
+const ANCHOR_AGE: Duration = Duration::from_secs(180);
 
 /// Why a call or a connection failed.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +50,9 @@ pub enum ChainError {
 	/// The connection, or an answer that is not what was asked for.
 	#[error(transparent)]
 	Rpc(RpcError),
+	/// There is no way to the node.
+	#[error(transparent)]
+	Dial(#[from] DialError),
 	/// A hash that is none.
 	#[error("{0}: {1}")]
 	Hash(&'static str, #[source] HexError),
@@ -158,6 +171,27 @@ pub enum TransactionStatus {
 	Invalid,
 }
 
+/// Items that a node sends one after another.
+#[derive(Debug)]
+pub struct Subscription<T> {
+	items: client::Subscription<T>,
+	window: Arc<Window>,
+}
+
+impl<T: DeserializeOwned> Subscription<T> {
+	/// The next item; None when there will be none, for which [`Self::close_reason`] tells why.
+	pub async fn next(&mut self) -> Option<Result<T, serde_json::Error>> {
+		let item = self.items.next().await;
+		self.window.open();
+		item
+	}
+
+	/// Why it ended; None while it has not.
+	pub fn close_reason(&self) -> Option<SubscriptionCloseReason> {
+		self.items.close_reason()
+	}
+}
+
 /// An open connection to a node of the right chain.
 #[derive(Debug)]
 pub struct Connection {
@@ -166,27 +200,56 @@ pub struct Connection {
 	/// Hash of block 0.
 	pub genesis: Digest,
 	client: Client,
+	window: Arc<Window>,
+	ground: Mutex<Ground>,
+}
+
+/// What transactions can be anchored in without asking the node.
+#[derive(Debug, Default)]
+struct Ground {
+	version: Option<RuntimeVersion>,
+	block: Option<(Instant, BlockRef)>,
 }
 
 impl Connection {
-	/// Connects to `endpoint`. A chain other than `expected` is refused.
+	/// Connects to `endpoint`, trusting the system's roots. A chain other than `expected` is refused.
 	pub async fn open(endpoint: &str, expected: Option<Digest>) -> Result<Self, ChainError> {
-		let client = WsClientBuilder::new()
-			.connection_timeout(TIMEOUT)
-			.request_timeout(TIMEOUT)
-			.enable_ws_ping(PingConfig::new().ping_interval(PING).inactive_limit(PING + TIMEOUT))
-			.max_response_size(MAX_MESSAGE)
-			.max_buffer_capacity_per_subscription(BUFFER)
-			.build(endpoint)
-			.await?;
-		let text: String = client.request("chain_getBlockHash", rpc_params![0]).await?;
-		let genesis = hex::digest(&text).map_err(|e| ChainError::Hash("chain_getBlockHash", e))?;
+		Self::open_with(&Dialer::default(), endpoint, expected).await
+	}
+
+	/// Connects to `endpoint` by `dialer`. A chain other than `expected` is refused.
+	pub async fn open_with(dialer: &Dialer, endpoint: &str, expected: Option<Digest>) -> Result<Self, ChainError> {
+		let (client, window) = dialer.dial(endpoint).await?;
+		let mut this = Self { endpoint: endpoint.into(), genesis: [0; 32], client, window, ground: Mutex::default() };
+		let text: String = this.request("chain_getBlockHash", rpc_params![0]).await?;
+		this.genesis = hex::digest(&text).map_err(|e| ChainError::Hash("chain_getBlockHash", e))?;
 		match expected {
-			Some(expected) if expected != genesis => {
-				Err(ChainError::WrongChain { expected: hex::encode(&expected), found: text })
+			Some(expected) if expected != this.genesis => {
+				Err(ChainError::WrongChain { expected: hex::encode(&expected), found: hex::encode(&this.genesis) })
 			}
-			_ => Ok(Self { endpoint: endpoint.into(), genesis, client }),
+			_ => Ok(this),
 		}
+	}
+
+	async fn request<T: DeserializeOwned>(&self, method: &str, params: ArrayParams) -> Result<T, ChainError> {
+		let answer = self.client.request(method, params).await;
+		self.window.open();
+		Ok(answer?)
+	}
+
+	async fn subscribe<T: DeserializeOwned>(
+		&self,
+		method: &str,
+		params: ArrayParams,
+		undo: &str,
+	) -> Result<Subscription<T>, ChainError> {
+		let items = self.client.subscribe(method, params, undo).await?;
+		Ok(Subscription { items, window: self.window.clone() })
+	}
+
+	fn ground(&self) -> MutexGuard<'_, Ground> {
+		// Each field is set in one step.
+		self.ground.lock().unwrap_or_else(PoisonError::into_inner)
 	}
 
 	/// Waits for the connection to break, and says why it did.
@@ -197,52 +260,105 @@ impl Connection {
 
 	/// Where the node stands.
 	pub async fn status(&self) -> Result<NodeStatus, ChainError> {
-		Ok(self.client.request("ringfence_status", rpc_params![]).await?)
+		self.request("ringfence_status", rpc_params![]).await
 	}
 
-	/// What transactions are to be anchored in now.
+	/// What transactions are to be anchored in: the node is asked only for what is not known, or too old.
 	pub async fn anchor(&self) -> Result<Anchor, ChainError> {
-		let version: RuntimeVersion = self.client.request("state_getRuntimeVersion", rpc_params![]).await?;
-		Ok(self.anchor_in(version, self.status().await?.finalized))
+		let (version, block) = {
+			let ground = self.ground();
+			(ground.version, ground.block.filter(|(at, _)| at.elapsed() < ANCHOR_AGE))
+		};
+		let version = match version {
+			Some(version) => version,
+			None => {
+				let version = self.request("state_getRuntimeVersion", rpc_params![]).await?;
+				self.ground().version = Some(version);
+				version
+			}
+		};
+		let birth = match block {
+			Some((_, block)) => block,
+			None => {
+				let block = self.status().await?.finalized;
+				self.found(block);
+				block
+			}
+		};
+		let RuntimeVersion { spec_version, transaction_version } = version;
+		Ok(Anchor { genesis: self.genesis, spec_version, transaction_version, birth })
 	}
 
-	/// The same for a version and a finalized block that are known.
-	pub const fn anchor_in(&self, version: RuntimeVersion, birth: BlockRef) -> Anchor {
-		Anchor {
-			genesis: self.genesis,
-			spec_version: version.spec_version,
-			transaction_version: version.transaction_version,
-			birth,
-		}
+	/// The same after a failure, when nothing is taken for granted: the runtime may have been upgraded, the block
+	/// forgotten.
+	pub async fn anchor_anew(&self) -> Result<Anchor, ChainError> {
+		*self.ground() = Ground::default();
+		self.anchor().await
 	}
 
-	/// The versions now, and each time they change.
-	pub async fn runtime_versions(&self) -> Result<Subscription<RuntimeVersion>, ChainError> {
+	/// `block` is final.
+	pub fn found(&self, block: BlockRef) {
+		self.ground().block = Some((Instant::now(), block));
+	}
+
+	/// Keeps the runtime's version at hand for as long as the connection holds, so that an alert need not wait for it. The
+	/// node sends it at once, and then only when it changes.
+	pub async fn keep_version(&self) -> ChainError {
 		let (name, undo) = ("state_subscribeRuntimeVersion", "state_unsubscribeRuntimeVersion");
-		Ok(self.client.subscribe(name, rpc_params![], undo).await?)
+		let mut versions = match self.subscribe::<RuntimeVersion>(name, rpc_params![], undo).await {
+			Ok(versions) => versions,
+			Err(error) => return error,
+		};
+		while let Some(Ok(version)) = versions.next().await {
+			self.ground().version = Some(version);
+		}
+		self.ground().version = None;
+		ChainError::Closed
+	}
+
+	/// Header and authorities of block 0, for [`crate::core::finality::GenesisProof::decode`].
+	pub async fn genesis_proof(&self) -> Result<Value, ChainError> {
+		self.request("ringfence_genesis", rpc_params![]).await
+	}
+
+	/// The changes of the authority set from set `from` on, for [`crate::core::finality::Handoffs::decode`].
+	pub async fn handoffs(&self, from: u64) -> Result<Value, ChainError> {
+		self.request("ringfence_handoffs", rpc_params![from]).await
+	}
+
+	/// Proof of where the log stands now, and of the active set's digest where that is wanted, for
+	/// [`crate::core::frame::Frame::decode`].
+	pub async fn heartbeat(&self, digest: bool) -> Result<Value, ChainError> {
+		self.request("ringfence_heartbeat", rpc_params![digest]).await
+	}
+
+	/// The active set, for [`crate::core::snapshot::Item::decode`].
+	pub async fn snapshot(&self) -> Result<Subscription<Value>, ChainError> {
+		let (name, undo) = ("ringfence_subscribeSnapshot", "ringfence_unsubscribeSnapshot");
+		self.subscribe(name, rpc_params![], undo).await
 	}
 
 	/// Entries of the change log from number `from` on, for [`crate::core::frame::Frame::decode`].
 	pub async fn changes(&self, from: u64) -> Result<Subscription<Value>, ChainError> {
 		let (name, undo) = ("ringfence_subscribeChanges", "ringfence_unsubscribeChanges");
-		Ok(self.client.subscribe(name, rpc_params![from], undo).await?)
+		self.subscribe(name, rpc_params![from], undo).await
 	}
 
 	/// SCALE-encoded proposals that `isp` has not voted on.
 	pub async fn proposals(&self, isp: &AccountBytes) -> Result<Subscription<Vec<String>>, ChainError> {
 		let (name, undo) = ("ringfence_subscribeProposals", "ringfence_unsubscribeProposals");
-		Ok(self.client.subscribe(name, rpc_params![hex::encode(isp)], undo).await?)
+		self.subscribe(name, rpc_params![hex::encode(isp)], undo).await
 	}
 
 	/// SCALE-encoded letters to `member` that it has not answered.
 	pub async fn letters(&self, member: &AccountBytes) -> Result<Subscription<Vec<String>>, ChainError> {
 		let (name, undo) = ("ringfence_subscribeEnvelopes", "ringfence_unsubscribeEnvelopes");
-		Ok(self.client.subscribe(name, rpc_params![hex::encode(member)], undo).await?)
+		self.subscribe(name, rpc_params![hex::encode(member)], undo).await
 	}
 
 	/// Asks the runtime, in the best block.
 	async fn call(&self, method: &'static str, arguments: &[u8]) -> Result<Vec<u8>, ChainError> {
-		let text: String = self.client.request("state_call", rpc_params![method, hex::encode(arguments)]).await?;
+		let text: String = self.request("state_call", rpc_params![method, hex::encode(arguments)]).await?;
 		hex::decode(&text).map_err(|e| ChainError::Hash(method, e))
 	}
 
@@ -279,44 +395,13 @@ impl Connection {
 
 	/// The next nonce of an account, counting transactions in the node's pool.
 	pub async fn next_nonce(&self, ss58: &str) -> Result<u32, ChainError> {
-		Ok(self.client.request("system_accountNextIndex", rpc_params![ss58]).await?)
+		self.request("system_accountNextIndex", rpc_params![ss58]).await
 	}
 
 	/// Submits a transaction. Answers when it is in the node's pool, and then with what becomes of it.
 	pub async fn submit(&self, transaction: &[u8]) -> Result<Subscription<TransactionStatus>, ChainError> {
 		let (name, undo) = ("author_submitAndWatchExtrinsic", "author_unwatchExtrinsic");
-		Ok(self.client.subscribe(name, rpc_params![hex::encode(transaction)], undo).await?)
-	}
-}
-
-/// When to try again: after 0.25 s, doubling to 15 s, each up to a quarter sooner, so that a thousand gateways do not
-/// come back to a restarted node at once.
-#[derive(Debug)]
-pub struct Backoff {
-	pause: Duration,
-}
-
-impl Default for Backoff {
-	fn default() -> Self {
-		Self { pause: Self::FIRST }
-	}
-}
-
-impl Backoff {
-	const FIRST: Duration = Duration::from_millis(250);
-	const LONGEST: Duration = Duration::from_secs(15);
-
-	/// How long to wait before the next attempt. Any number makes a good `dice`.
-	pub fn next(&mut self, dice: u64) -> Duration {
-		let pause = self.pause;
-		self.pause = (pause * 2).min(Self::LONGEST);
-		// The remainder is under 256, so this takes off less than a quarter.
-		pause - pause / 1_024 * (dice % 256) as u32
-	}
-
-	/// The last attempt went well.
-	pub fn reset(&mut self) {
-		self.pause = Self::FIRST;
+		self.subscribe(name, rpc_params![hex::encode(transaction)], undo).await
 	}
 }
 
@@ -324,19 +409,6 @@ impl Backoff {
 mod tests {
 	use super::*;
 	use jsonrpsee::types::ErrorObject;
-
-	#[test]
-	fn pauses_grow_to_a_bound_and_begin_again() {
-		let mut backoff = Backoff::default();
-		let pauses: Vec<_> = (0..8).map(|_| backoff.next(0).as_millis()).collect();
-		assert_eq!(pauses, [250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000]);
-		for dice in [1, 255, 256, u64::MAX] {
-			let pause = backoff.next(dice);
-			assert!(pause <= Backoff::LONGEST && pause > Backoff::LONGEST * 3 / 4, "{pause:?}");
-		}
-		backoff.reset();
-		assert_eq!(backoff.next(0), Backoff::FIRST);
-	}
 
 	#[test]
 	fn refusals_are_told_apart() {

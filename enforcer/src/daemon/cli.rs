@@ -3,21 +3,29 @@
 use super::{
 	actions::{self, ActionError, Recipient, Subject},
 	config::{self, Config, ConfigError},
-	firewall::{Exempt, Firewall, FirewallError},
-	key, now_ms,
+	control::{Agreement, Answer, Filter, Request, Source, State, Verified, MAX_PAGE, OVERRIDE_MS},
+	firewall::{Firewall, FirewallError, Local},
+	flood::{self, Limit},
+	key, now_ms, observe,
+	people::{self, Origin, PeopleError},
 	run::{self, RunError},
+	show,
 	state::{self, Journal, StateError},
 	status::{self, StatusError},
 	tail::directory_of,
+	user::{self, Keep, UserError},
 };
 use crate::core::{
 	hex::{self, HexError},
 	list,
 	report::Settings,
 };
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use clap_mangen::Man;
 use ringfence_primitives::{
-	Action, Confidence, Digest, Direction, Lifetime, Note, Severity, Terms, ThreatClass, Tlp, Transport,
+	Action, Address, Confidence, Digest, Direction, Lifetime, Millis, Network, Note, Severity, Terms, ThreatClass, Tlp,
+	Transport,
 };
 use serde::de::{
 	value::{Error as ValueError, StrDeserializer},
@@ -30,7 +38,7 @@ use std::{
 	path::{Path, PathBuf},
 	process::ExitCode,
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{fmt, layer::SubscriberExt, util::SubscriberInitExt, EnvFilter};
 
 /// Keeps the kernel's firewall in step with what the members of a Ringfence chain decided, and reports to them.
 #[derive(Parser)]
@@ -45,12 +53,23 @@ Exit codes:
   0  fine
   1  the configuration or the environment is at fault; the message says how
   2  the command line is at fault
-  3  status: the enforcer is not running
-  4  status: the enforcer is running but not connected, or behind the chain";
+  3  the enforcer is not running, and this needs one that is
+  4  status: the enforcer is running but not connected, or behind the chain
+  5  refused: it cannot be done, such as blocking what must never be blocked
+  6  verify: something differed; what could be mended is
+  7  verify: no node has proved the chain's digest in time
+  10 why: the address is blocked";
+
+/// Its name, also in completions.
+const PROGRAM: &str = "ringfence-enforcer";
 
 const FAULT: u8 = 1;
 const NOT_RUNNING: u8 = 3;
 const STALE: u8 = 4;
+const REFUSED: u8 = 5;
+const DIFFERS: u8 = 6;
+const UNKNOWN: u8 = 7;
+const BLOCKED: u8 = 10;
 
 #[derive(Subcommand)]
 enum Command {
@@ -61,6 +80,9 @@ enum Command {
 		/// How to write the log, to standard error. RUST_LOG sets the level; the default is info.
 		#[arg(long, value_enum, default_value_t = LogFormat::Json)]
 		log_format: LogFormat,
+		/// Lines of one kind a minute at most; what is left out is counted. 0: no limit.
+		#[arg(long, value_name = "LINES", default_value_t = flood::PER_MINUTE)]
+		log_limit: u32,
 	},
 	/// Validate everything that can be validated without touching anything: file, key, directories.
 	Check {
@@ -75,6 +97,94 @@ enum Command {
 		#[arg(long)]
 		json: bool,
 	},
+	/// List what is blocked: by the chain, by the own provider, by the household.
+	List {
+		#[command(flatten)]
+		asking: Asking,
+		/// Only what overlaps this address or network.
+		#[arg(long, value_name = "NETWORK")]
+		within: Option<Network>,
+		/// Only what these have decided: chain, tier, household.
+		#[arg(long, value_parser = named::<Source>)]
+		source: Option<Source>,
+		/// Blocks at most; 0: all. With --json each is an object on a line of its own.
+		#[arg(long, value_name = "BLOCKS", default_value_t = 100)]
+		limit: u64,
+	},
+	/// Say what happens to an address' packets, and why.
+	Why {
+		#[command(flatten)]
+		asking: Asking,
+		/// The address.
+		address: Address,
+	},
+	/// Let a peer through, whatever others say. It takes effect at once.
+	Allow {
+		#[command(flatten)]
+		asking: Asking,
+		/// An address or a network.
+		#[arg(value_name = "ADDRESS")]
+		network: Network,
+		/// For how long, such as 7d. The default is until it is forgotten.
+		#[arg(long = "for", value_name = "TIME", value_parser = override_ms)]
+		for_ms: Option<Millis>,
+		/// Also tell those who decided to block it that they are wrong: a household its provider, sealed, everybody else in
+		/// the open. For one address; needs [account].
+		#[arg(long)]
+		dispute: bool,
+	},
+	/// Keep a peer out, in both directions. It takes effect at once. What the home needs is refused: its own addresses and
+	/// networks, its router, name servers, time servers and nodes.
+	Block {
+		#[command(flatten)]
+		asking: Asking,
+		/// An address or a network.
+		#[arg(value_name = "ADDRESS")]
+		network: Network,
+		/// For how long, such as 7d. The default is until it is forgotten.
+		#[arg(long = "for", value_name = "TIME", value_parser = override_ms)]
+		for_ms: Option<Millis>,
+	},
+	/// Take back what `allow` or `block` said about exactly this address or network.
+	Forget {
+		#[command(flatten)]
+		asking: Asking,
+		/// An address or a network.
+		#[arg(value_name = "ADDRESS")]
+		network: Network,
+	},
+	/// List what `allow` and `block` have said.
+	Overrides {
+		#[command(flatten)]
+		asking: Asking,
+	},
+	/// Compare what is remembered with the chain, and the kernel with what is remembered; mend what differs.
+	Verify {
+		#[command(flatten)]
+		asking: Asking,
+	},
+	/// List which device of the home tried to reach a blocked peer.
+	Contacts {
+		#[command(flatten)]
+		asking: Asking,
+	},
+	/// Show the last day: what was dropped, and what was decided.
+	History {
+		#[command(flatten)]
+		asking: Asking,
+	},
+	/// Print the metrics of a running enforcer as Prometheus reads them.
+	Metrics {
+		#[command(flatten)]
+		config: ConfigFile,
+	},
+	/// Print the completions for a shell.
+	Completions {
+		/// The shell.
+		shell: Shell,
+	},
+	/// Print the manual page, as man reads it.
+	Man,
 	/// Remove the firewall's table and forget the chain: nothing is blocked any more. The enforcer must not be running.
 	Flush {
 		#[command(flatten)]
@@ -291,11 +401,27 @@ fn note(text: &str) -> Result<Note, &'static str> {
 	Ok(note)
 }
 
+fn override_ms(text: &str) -> Result<Millis, &'static str> {
+	let duration = humantime_serde::re::humantime::parse_duration(text).ok();
+	let ms = duration.and_then(|duration| Millis::try_from(duration.as_millis()).ok());
+	ms.filter(|ms| OVERRIDE_MS.contains(ms)).ok_or("a time such as 12h or 7d: 1 second to 10 years")
+}
+
 #[derive(clap::Args)]
 struct ConfigFile {
 	/// The configuration file.
-	#[arg(long, value_name = "FILE")]
+	#[arg(long, value_name = "FILE", default_value = "/etc/ringfence/ringfence.toml")]
 	config: PathBuf,
+}
+
+/// How a question is asked and its answer printed.
+#[derive(clap::Args)]
+struct Asking {
+	#[command(flatten)]
+	config: ConfigFile,
+	/// Print JSON.
+	#[arg(long)]
+	json: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -323,14 +449,48 @@ enum CliError {
 	Firewall(#[from] FirewallError),
 	#[error(transparent)]
 	Action(#[from] ActionError),
+	#[error(transparent)]
+	People(#[from] PeopleError),
+	#[error(transparent)]
+	User(#[from] UserError),
+	#[error("{0}")]
+	Refused(String),
+	#[error("{0}")]
+	Failed(String),
+	#[error("cannot make the manual page: {0}")]
+	Man(io::Error),
+}
+
+impl CliError {
+	const fn code(&self) -> u8 {
+		match self {
+			Self::People(PeopleError::NotRunning) => NOT_RUNNING,
+			Self::Refused(_) => REFUSED,
+			_ => FAULT,
+		}
+	}
 }
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
 	let result = match Cli::parse().command {
-		Command::Run { config, log_format } => run(&config, log_format),
+		Command::Run { config, log_format, log_limit } => run(&config, log_format, log_limit),
 		Command::Check { config } => check(&config),
 		Command::Status { config, json } => show_status(&config, json),
+		Command::List { asking, within, source, limit } => list(&asking, Filter { within, source }, limit),
+		Command::Why { asking, address } => put(&asking, &Request::Why { address }),
+		Command::Allow { asking, network, for_ms, dispute } => {
+			put(&asking, &Request::Allow { network, for_ms, dispute })
+		}
+		Command::Block { asking, network, for_ms } => put(&asking, &Request::Block { network, for_ms }),
+		Command::Forget { asking, network } => put(&asking, &Request::Forget { network }),
+		Command::Overrides { asking } => put(&asking, &Request::Overrides),
+		Command::Verify { asking } => put(&asking, &Request::Verify),
+		Command::Contacts { asking } => put(&asking, &Request::Contacts),
+		Command::History { asking } => put(&asking, &Request::History),
+		Command::Metrics { config } => put(&Asking { config, json: false }, &Request::Metrics),
+		Command::Completions { shell } => completions(shell),
+		Command::Man => man(),
 		Command::Flush { config } => flush(&config),
 		Command::Inbox { command } => match command {
 			InboxCommand::List { config } => act(&config, actions::inbox_list),
@@ -360,15 +520,168 @@ pub fn main() -> ExitCode {
 	};
 	result.unwrap_or_else(|error| {
 		// Nobody is left to tell where standard error is gone.
-		let _ = writeln!(io::stderr(), "ringfence-enforcer: {error}");
-		ExitCode::from(FAULT)
+		let _ = writeln!(io::stderr(), "{PROGRAM}: {error}");
+		ExitCode::from(error.code())
 	})
 }
 
 impl ConfigFile {
+	/// Reads the file and becomes the user that the state belongs to.
 	fn load(&self) -> Result<Config, CliError> {
-		Config::load(&self.config).map_err(|source| CliError::Config { path: self.config.clone(), source })
+		self.load_to(Keep::Person)
 	}
+
+	fn load_to(&self, keep: Keep) -> Result<Config, CliError> {
+		let config =
+			Config::load(&self.config).map_err(|source| CliError::Config { path: self.config.clone(), source })?;
+		user::step_down(&config.state_dir, keep)?;
+		Ok(config)
+	}
+}
+
+/// Asks one thing and prints the answer.
+fn put(asking: &Asking, request: &Request) -> Result<ExitCode, CliError> {
+	let answer = ask(&asking.config.load()?, request, true)?;
+	match asking.json {
+		true => say(json(&answer)),
+		false => say(show::show(&answer, now_ms())),
+	}
+	Ok(code(&answer))
+}
+
+/// The answer. `first`: the person has not been told yet who gives it.
+fn ask(config: &Config, request: &Request, first: bool) -> Result<Answer, CliError> {
+	let (answer, origin) = people::ask(config, request)?;
+	if first && origin == Origin::Left {
+		tell("the enforcer is not running: this is what it left behind");
+	}
+	match answer {
+		Answer::Refused { cause } => Err(CliError::Refused(cause)),
+		Answer::Failed { cause } => Err(CliError::Failed(cause)),
+		answer => Ok(answer),
+	}
+}
+
+/// The answer without the word that says to what.
+fn json(answer: &Answer) -> serde_json::Value {
+	// Numbers and text always serialize, to an object with one key.
+	match serde_json::to_value(answer).unwrap_or_default() {
+		serde_json::Value::Object(object) => object.into_iter().next().map(|(_, value)| value).unwrap_or_default(),
+		value => value,
+	}
+}
+
+fn code(answer: &Answer) -> ExitCode {
+	ExitCode::from(match answer {
+		Answer::Why(why) if why.state == State::Blocked => BLOCKED,
+		Answer::Verified(Verified { digest, missing, .. }) => match (digest, missing) {
+			(Agreement::Differs, _) | (_, 1..) => DIFFERS,
+			(Agreement::Unknown, 0) => UNKNOWN,
+			(Agreement::Same, 0) => 0,
+		},
+		_ => 0,
+	})
+}
+
+/// Prints a page after the other.
+fn list(asking: &Asking, filter: Filter, limit: u64) -> Result<ExitCode, CliError> {
+	let config = asking.config.load()?;
+	let mut room = if limit == 0 { u64::MAX } else { limit };
+	let (mut after, mut told) = (None, false);
+	loop {
+		// At most MAX_PAGE, so it fits.
+		let limit = room.min(MAX_PAGE.into()) as u16;
+		let mut page = match ask(&config, &Request::List { after, limit, filter }, after.is_none())? {
+			Answer::List(page) => page,
+			other => return Err(CliError::Failed(format!("the enforcer answered something else: {}", json(&other)))),
+		};
+		// The first page brings the tier's and the household's along, however many they are.
+		let brought = page.blocks.len();
+		page.blocks.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+		let clipped = page.blocks.len() < brought;
+		room = room.saturating_sub(page.blocks.len() as u64);
+		if asking.json {
+			for block in &page.blocks {
+				// Numbers and text always serialize.
+				say(serde_json::to_string(block).unwrap_or_default());
+			}
+		} else if !page.blocks.is_empty() {
+			say(show::show_list(&page, now_ms()).trim_end());
+			told = true;
+		}
+		match page.next {
+			Some(next) if room > 0 => after = Some(next),
+			next => {
+				if !asking.json && !told {
+					say("nothing");
+				} else if clipped || next.is_some() {
+					tell(&format!("… of {} blocks in all: --limit 0 lists them", page.total));
+				}
+				return Ok(ExitCode::SUCCESS);
+			}
+		}
+	}
+}
+
+fn completions(shell: Shell) -> Result<ExitCode, CliError> {
+	let mut script = Vec::new();
+	clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
+	// A reader that has gone wants no more.
+	let _ = io::stdout().write_all(&script);
+	Ok(ExitCode::SUCCESS)
+}
+
+fn man() -> Result<ExitCode, CliError> {
+	let page = manual().map_err(CliError::Man)?;
+	// A reader that has gone wants no more.
+	let _ = io::stdout().write_all(&page);
+	Ok(ExitCode::SUCCESS)
+}
+
+/// One page with every command, as `man` reads it.
+fn manual() -> io::Result<Vec<u8>> {
+	let mut command = Cli::command();
+	command.set_bin_name(PROGRAM);
+	command.build();
+	let man = Man::new(command.clone()).manual("Ringfence");
+	let mut page = Vec::new();
+	man.render_title(&mut page)?;
+	man.render_name_section(&mut page)?;
+	man.render_synopsis_section(&mut page)?;
+	man.render_description_section(&mut page)?;
+	writeln!(page, ".SH COMMANDS")?;
+	for subcommand in command.get_subcommands_mut() {
+		describe(subcommand, &mut page)?;
+	}
+	writeln!(page, ".SH EXIT STATUS\n.nf")?;
+	for line in EXIT_CODES.lines().skip(1) {
+		verbatim(line, &mut page)?;
+	}
+	writeln!(page, ".fi\n.SH FILES\n.I /etc/ringfence/ringfence.toml\n.br\n.I /var/lib/ringfence")?;
+	man.render_version_section(&mut page)?;
+	Ok(page)
+}
+
+/// The help of a command, or of all commands under it.
+fn describe(command: &mut clap::Command, page: &mut Vec<u8>) -> io::Result<()> {
+	if command.get_name() == "help" {
+		return Ok(());
+	}
+	if command.has_subcommands() {
+		return command.get_subcommands_mut().try_for_each(|subcommand| describe(subcommand, page));
+	}
+	let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
+	writeln!(page, ".SS {}\n.nf", name.replace('-', "\\-"))?;
+	for line in command.render_long_help().to_string().lines() {
+		verbatim(line, page)?;
+	}
+	writeln!(page, ".fi")
+}
+
+/// A line of text that roff is to leave as it is.
+fn verbatim(line: &str, page: &mut Vec<u8>) -> io::Result<()> {
+	let guard = if line.starts_with(['.', '\'']) { "\\&" } else { "" };
+	writeln!(page, "{guard}{}", line.replace('\\', "\\e").replace('-', "\\-"))
 }
 
 /// Does one thing and prints what came of it.
@@ -394,14 +707,19 @@ fn tell(text: &str) {
 	let _ = writeln!(io::stderr(), "{text}");
 }
 
-fn run(config: &ConfigFile, log_format: LogFormat) -> Result<ExitCode, CliError> {
-	let config = config.load()?;
+fn run(config: &ConfigFile, log_format: LogFormat, log_limit: u32) -> Result<ExitCode, CliError> {
+	let config = config.load_to(Keep::Service)?;
 	let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,jsonrpsee=warn"));
-	let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+	let (limit, held) = Limit::new(log_limit);
+	let log = tracing_subscriber::registry().with(filter).with(limit);
+	let lines = fmt::layer().with_writer(io::stderr);
 	match log_format {
-		LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).init(),
-		LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+		LogFormat::Text => log.with(lines.with_ansi(io::stderr().is_terminal())).init(),
+		LogFormat::Json => {
+			log.with(lines.json().flatten_event(true).with_current_span(false).with_span_list(false)).init();
+		}
 	}
+	std::thread::spawn(move || flood::tell(&held));
 	run::run(config)?;
 	Ok(ExitCode::SUCCESS)
 }
@@ -420,6 +738,11 @@ fn environment_faults(config: &Config) -> Vec<String> {
 	let mut faults = Vec::new();
 	if let Some(Err(error)) = config.key_file.as_deref().map(key::load) {
 		faults.push(format!("account.key-file: {error}"));
+	}
+	if let Some(roots) = &config.roots {
+		if let Err(error) = access(roots, libc::R_OK) {
+			faults.push(format!("chain.roots: {}: {error}", roots.display()));
+		}
 	}
 	// What is missing is made, if the nearest directory that exists allows it.
 	let existing = config.state_dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
@@ -474,6 +797,9 @@ fn show_status(file: &ConfigFile, json: bool) -> Result<ExitCode, CliError> {
 		say(value);
 	} else {
 		say(format_args!("running    {}\n{status}", stale.map_or("and up to date".into(), |why| format!("but {why}"))));
+		if let Some(link) = observe::link(config.page, &config.state_dir) {
+			say(format_args!("page       {link}"));
+		}
 	}
 	Ok(if stale.is_some() { ExitCode::from(STALE) } else { ExitCode::SUCCESS })
 }
@@ -483,7 +809,7 @@ fn flush(file: &ConfigFile) -> Result<ExitCode, CliError> {
 	let journal = Journal::open(&config.state_dir)?;
 	if config.enforce {
 		// Opening gets hold of the table whatever state it is in: one that is not ours by its mark is replaced first.
-		let (firewall, _) = Firewall::open(journal.state.token, &Exempt::default())?;
+		let (firewall, _) = Firewall::open(journal.state.token, &Local::default())?;
 		firewall.remove()?;
 	}
 	journal.forget()?;
@@ -497,8 +823,64 @@ mod tests {
 
 	#[test]
 	fn the_command_line_is_consistent() {
-		use clap::CommandFactory;
 		Cli::command().debug_assert();
+	}
+
+	#[test]
+	fn the_manual_and_the_completions_name_every_command() {
+		let manual = String::from_utf8(manual().unwrap()).unwrap();
+		assert!(manual.starts_with(".ie") || manual.starts_with(".TH"), "{manual}");
+		let mut bash = Vec::new();
+		clap_complete::generate(Shell::Bash, &mut Cli::command(), PROGRAM, &mut bash);
+		let bash = String::from_utf8(bash).unwrap();
+		for command in Cli::command().get_subcommands() {
+			let name = command.get_name();
+			assert!(manual.contains(&format!("enforcer {name}").replace('-', "\\-")), "{name}");
+			assert!(bash.contains(name), "{name}");
+		}
+		for line in manual.lines() {
+			assert!(!line.starts_with('\''), "{line}");
+		}
+		assert!(manual.contains("10 why: the address is blocked"));
+	}
+
+	#[test]
+	fn wishes_are_for_a_time_or_for_good() {
+		let parse = |words: &str| Cli::try_parse_from(words.split(' ')).map(|cli| cli.command);
+		let week = 7 * 86_400_000;
+		assert!(matches!(
+			parse("x allow 203.0.113.9 --for 7d --dispute").unwrap(),
+			Command::Allow { for_ms: Some(ms), dispute: true, asking: Asking { json: false, .. }, .. } if ms == week
+		));
+		assert!(matches!(
+			parse("x block 2001:db8::/32 --json").unwrap(),
+			Command::Block { for_ms: None, asking: Asking { json: true, .. }, .. }
+		));
+		assert!(matches!(
+			parse("x list --source tier --within 192.0.2.0/24").unwrap(),
+			Command::List { source: Some(Source::Tier), within: Some(_), limit: 100, .. }
+		));
+		for words in
+			["allow 203.0.113.9 --for 1ms", "allow 203.0.113.9/24", "why 203.0.113.0/24", "block", "list --source x"]
+		{
+			assert!(parse(&format!("x {words}")).is_err(), "{words}");
+		}
+	}
+
+	#[test]
+	fn exit_codes_tell_what_is_found() {
+		let verified =
+			|digest, missing| Answer::Verified(Verified { seq: 1, entries: 1, digest, missing, healed: missing });
+		let is =
+			|answer: &Answer, expected: u8| format!("{:?}", code(answer)) == format!("{:?}", ExitCode::from(expected));
+		assert!(is(&verified(Agreement::Same, 0), 0));
+		assert!(is(&verified(Agreement::Same, 1), DIFFERS));
+		assert!(is(&verified(Agreement::Differs, 0), DIFFERS));
+		assert!(is(&verified(Agreement::Unknown, 0), UNKNOWN));
+		assert_eq!(json(&verified(Agreement::Same, 0))["digest"], "same");
+		assert_eq!(CliError::from(PeopleError::NotRunning).code(), NOT_RUNNING);
+		assert_eq!(CliError::Refused(String::new()).code(), REFUSED);
+		assert_eq!(CliError::from(PeopleError::Deaf).code(), FAULT);
 	}
 
 	/// The terms that a command line asks for, with the shipped defaults.

@@ -3,7 +3,7 @@
 //! Keys that nobody knows are refused, so a slip of the pen cannot turn a protection off. What comes out of
 //! [`Config::parse`] is checked: every number is in its range and every part that another one needs is there.
 
-use super::household::Provider;
+use super::{household::Provider, observe};
 use crate::core::{eve::Judge, hex, inbox::InboxPolicy, report::Settings, vet::VettingPolicy};
 use ringfence_primitives::{
 	AccountBytes, Action, Confidence, Digest, Direction, Lifetime, Millis, Network, PacketRate, Severity, Tlp,
@@ -11,6 +11,7 @@ use ringfence_primitives::{
 use serde::Deserialize;
 use std::{
 	io,
+	net::SocketAddr,
 	path::{Path, PathBuf},
 	time::Duration,
 };
@@ -47,6 +48,14 @@ pub struct Config {
 	pub endpoints: Vec<String>,
 	/// The only chain that is accepted.
 	pub genesis: Option<Digest>,
+	/// How often the chain is asked to prove that nothing was kept back.
+	pub heartbeat: Duration,
+	/// Time without a proof after which protection counts as stale.
+	pub stale_after: Duration,
+	/// The certificate authorities that a `wss` server is checked against, a PEM file. None: the system's.
+	pub roots: Option<PathBuf>,
+	/// SHA-256 of the only certificate (DER) that a `wss` server may show.
+	pub pin: Option<Digest>,
 	/// The secret of the account that reports and votes.
 	pub key_file: Option<PathBuf>,
 	/// The member that it acts for; none: the account itself is the member.
@@ -55,6 +64,16 @@ pub struct Config {
 	pub subscriber: Option<Provider>,
 	/// Whether the firewall is programmed. If not, netlink is not touched at all.
 	pub enforce: bool,
+	/// What becomes of packets that match.
+	pub mode: Mode,
+	/// Whether only what the owner's list names may come in.
+	pub whitelist_mode: bool,
+	/// The interfaces towards the Internet. Empty: those with a default route.
+	pub uplink: Vec<String>,
+	/// Where Prometheus finds the metrics: a loopback address. None: nowhere.
+	pub metrics: Option<SocketAddr>,
+	/// Where the household finds its page: a loopback or LAN address. None: nowhere.
+	pub page: Option<SocketAddr>,
 	/// Networks that must never be blocked, whatever the chain says.
 	pub protected: Vec<Network>,
 	/// Peers that are let through even if a wider network is blocked.
@@ -69,6 +88,30 @@ pub struct Config {
 	pub vetting: Option<VettingPolicy>,
 	/// When to make subscribers' reports the own without a person.
 	pub inbox: Option<InboxPolicy>,
+}
+
+/// What the firewall does with packets that match.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+	/// What was decided.
+	#[default]
+	Enforce,
+	/// Nothing, but they are counted.
+	Canary,
+	/// The kernel is left alone: decisions are kept and logged, no more.
+	DryRun,
+}
+
+impl Mode {
+	/// The name in the configuration.
+	pub const fn name(self) -> &'static str {
+		match self {
+			Self::Enforce => "enforce",
+			Self::Canary => "canary",
+			Self::DryRun => "dry-run",
+		}
+	}
 }
 
 /// The sensor's log and how it is read.
@@ -91,6 +134,8 @@ struct RawConfig {
 	firewall: RawFirewall,
 	#[serde(default)]
 	policy: RawPolicy,
+	#[serde(default)]
+	observe: RawObserve,
 	eve: Option<RawEve>,
 	#[serde(default)]
 	reporting: RawReporting,
@@ -103,6 +148,16 @@ struct RawConfig {
 struct RawChain {
 	endpoints: Vec<String>,
 	genesis: Option<String>,
+	#[serde(default = "quarter", with = "humantime_serde")]
+	heartbeat: Duration,
+	#[serde(default, with = "humantime_serde")]
+	stale_after: Option<Duration>,
+	roots: Option<PathBuf>,
+	pin: Option<String>,
+}
+
+fn quarter() -> Duration {
+	Duration::from_secs(15 * 60)
 }
 
 #[derive(Deserialize)]
@@ -123,12 +178,22 @@ struct RawSubscriber {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct RawFirewall {
 	enforce: bool,
+	mode: Mode,
+	whitelist_mode: bool,
+	uplink: Vec<String>,
 }
 
 impl Default for RawFirewall {
 	fn default() -> Self {
-		Self { enforce: true }
+		Self { enforce: true, mode: Mode::Enforce, whitelist_mode: false, uplink: Vec::new() }
 	}
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct RawObserve {
+	listen: Option<SocketAddr>,
+	page: Option<SocketAddr>,
 }
 
 #[derive(Deserialize, Default)]
@@ -248,6 +313,20 @@ impl Config {
 		check_endpoints(&raw.chain.endpoints)?;
 		let genesis = raw.chain.genesis.as_deref().map(hex::digest).transpose();
 		let genesis = genesis.map_err(|e| invalid("chain.genesis", e))?;
+		let pin = raw.chain.pin.as_deref().map(hex::digest).transpose().map_err(|e| invalid("chain.pin", e))?;
+		let stale_after = check_pace(raw.chain.heartbeat, raw.chain.stale_after)?;
+		check_encryption(&raw.chain, pin)?;
+		check_uplink(&raw.firewall.uplink)?;
+		let RawObserve { listen: metrics, page } = raw.observe;
+		check_observers(metrics, page)?;
+		if raw.firewall.whitelist_mode {
+			if raw.subscriber.is_none() {
+				return Err(invalid("firewall.whitelist-mode", "the list is a household owner's: needs [subscriber]"));
+			}
+			if raw.firewall.uplink.is_empty() {
+				return Err(invalid("firewall.whitelist-mode", "needs firewall.uplink: where the Internet is"));
+			}
+		}
 		if raw.state_dir.as_os_str().is_empty() {
 			return Err(invalid("state-dir", "empty"));
 		}
@@ -288,8 +367,17 @@ impl Config {
 			state_dir: raw.state_dir,
 			endpoints: raw.chain.endpoints,
 			genesis,
+			heartbeat: raw.chain.heartbeat,
+			stale_after,
+			roots: raw.chain.roots,
+			pin,
 			key_file: raw.account.map(|account| account.key_file),
 			enforce: raw.firewall.enforce,
+			mode: raw.firewall.mode,
+			whitelist_mode: raw.firewall.whitelist_mode,
+			uplink: raw.firewall.uplink,
+			metrics,
+			page,
 			protected: raw.policy.protected,
 			allow: raw.policy.allow,
 		})
@@ -305,6 +393,71 @@ fn check_endpoints(endpoints: &[String]) -> Result<(), ConfigError> {
 		if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace)) {
 			return Err(invalid("chain.endpoints", format!("{endpoint:?} is not ws://host:port or wss://host:port")));
 		}
+	}
+	Ok(())
+}
+
+/// Slack of the default over two heartbeats.
+const STALE_SLACK: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+/// Uplinks at most.
+const MAX_UPLINKS: usize = 8;
+/// Longest name of an interface: IFNAMSIZ less its zero.
+const MAX_INTERFACE: usize = 15;
+
+/// The time after which protection is stale.
+fn check_pace(heartbeat: Duration, stale_after: Option<Duration>) -> Result<Duration, ConfigError> {
+	if !(Duration::from_secs(10)..=DAY).contains(&heartbeat) {
+		return Err(invalid("chain.heartbeat", "10s to 1day"));
+	}
+	match stale_after {
+		None => Ok(heartbeat * 2 + STALE_SLACK),
+		Some(after) if after > heartbeat && after <= DAY * 7 => Ok(after),
+		Some(_) => Err(invalid("chain.stale-after", "longer than chain.heartbeat, 7days at most")),
+	}
+}
+
+/// What says how a server proves itself makes no sense where none does.
+fn check_encryption(chain: &RawChain, pin: Option<Digest>) -> Result<(), ConfigError> {
+	let encrypted = chain.endpoints.iter().any(|endpoint| endpoint.starts_with("wss://"));
+	let only = |key| invalid(key, "only wss:// endpoints show a certificate, and there is none");
+	match (encrypted, &chain.roots, pin) {
+		(false, Some(_), _) => Err(only("chain.roots")),
+		(false, None, Some(_)) => Err(only("chain.pin")),
+		(true, Some(roots), _) if roots.file_name().is_none() => Err(invalid("chain.roots", "not a file's name")),
+		_ => Ok(()),
+	}
+}
+
+fn check_uplink(uplink: &[String]) -> Result<(), ConfigError> {
+	let is_name = |name: &String| {
+		let odd = |c: char| c == '/' || c == '"' || c == ':' || !c.is_ascii_graphic();
+		(1..=MAX_INTERFACE).contains(&name.len()) && !matches!(name.as_str(), "." | ".." | "lo") && !name.contains(odd)
+	};
+	if uplink.len() > MAX_UPLINKS {
+		return Err(invalid("firewall.uplink", format!("more than {MAX_UPLINKS} interfaces")));
+	}
+	match uplink.iter().find(|name| !is_name(name)) {
+		Some(name) => Err(invalid("firewall.uplink", format!("{name:?} is no interface towards the Internet"))),
+		None => Ok(()),
+	}
+}
+
+/// Nothing of it reaches beyond the LAN.
+fn check_observers(metrics: Option<SocketAddr>, page: Option<SocketAddr>) -> Result<(), ConfigError> {
+	if metrics.is_some_and(|address| !address.ip().is_loopback()) {
+		return Err(invalid("observe.listen", "a loopback address: metrics are not for the network"));
+	}
+	if page.is_some_and(|address| !observe::is_local(address.ip())) {
+		return Err(invalid("observe.page", "a loopback or LAN address: the page is not for the Internet"));
+	}
+	for (key, address) in [("observe.listen", metrics), ("observe.page", page)] {
+		if address.is_some_and(|address| address.port() == 0) {
+			return Err(invalid(key, "port 0 is none"));
+		}
+	}
+	if metrics.is_some() && metrics == page {
+		return Err(invalid("observe.page", "the same as observe.listen"));
 	}
 	Ok(())
 }

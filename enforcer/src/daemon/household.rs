@@ -35,7 +35,10 @@ use std::{
 	sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 	time::Duration,
 };
-use tokio::time::{interval, MissedTickBehavior};
+use tokio::{
+	sync::watch,
+	time::{interval, MissedTickBehavior},
+};
 use tracing::{error, info, warn};
 
 /// For how long the chain keeps a letter, and so how old one may be.
@@ -191,12 +194,24 @@ impl Whitelist {
 	}
 }
 
+/// The owner's list as it is kept in `directory`, and from then on every new one. None: the owner has set none yet.
+///
+/// A file that makes no sense is as good as none, until the chain's record is read again.
+pub fn whitelists(directory: &Path) -> (watch::Sender<Option<Vec<Network>>>, watch::Receiver<Option<Vec<Network>>>) {
+	let kept = Whitelist::load(directory).unwrap_or_else(|cause| {
+		error!(at = now_ms(), %cause, "whitelist cannot be read");
+		None
+	});
+	watch::channel(kept.map(|list| list.networks))
+}
+
 /// Receives what is sealed for the gateway.
 pub struct Household {
 	sealer: Sealer,
 	keypair: Keypair,
 	keyring: Keyring,
 	directory: PathBuf,
+	whitelists: watch::Sender<Option<Vec<Network>>>,
 	submitter: Submitter,
 	board: Arc<Board>,
 	seen: Seen,
@@ -206,7 +221,8 @@ pub struct Household {
 }
 
 impl Household {
-	/// The household that `sealer` seals for. Letters to it are opened with `keypair`.
+	/// The household that `sealer` seals for. Letters to it are opened with `keypair`, and whoever holds the other end of
+	/// `whitelists` is told of a new list.
 	pub fn new(
 		sealer: Sealer,
 		keypair: Keypair,
@@ -214,9 +230,11 @@ impl Household {
 		directory: PathBuf,
 		submitter: Submitter,
 		board: Arc<Board>,
+		whitelists: watch::Sender<Option<Vec<Network>>>,
 	) -> Self {
 		let (seen, complaints) = (Seen::new(REMEMBERED, LETTER_AGE), Bucket::new(COMPLAINTS));
-		Self { sealer, keypair, keyring, directory, submitter, board, seen, complaints, unrecorded: None }
+		let unrecorded = None;
+		Self { sealer, keypair, keyring, directory, whitelists, submitter, board, seen, complaints, unrecorded }
 	}
 
 	/// Receives letters for as long as the connection holds.
@@ -325,6 +343,8 @@ impl Household {
 				if let Err(cause) = list.save(&self.directory) {
 					error!(at = now_ms(), %cause, "whitelist not kept");
 				}
+				// Nobody listens where the list is only kept.
+				self.whitelists.send_replace(Some(list.networks));
 			}
 			Ok(_) => self.complain("nothing that an owner tells", &hex::encode(&letter.name())),
 			Err(cause) => self.unreadable(&letter.name(), cause),

@@ -1,56 +1,46 @@
-//! The daemon: one session with a node after another, and the tasks that outlive them.
+//! The daemon: who runs in it, and who tells whom.
+//!
+//! The actor that owns the firewall runs with or without a node; [`Sessions`] feed it what nodes prove, the [`Desk`] what
+//! people want. Sensor, submitter, voter and letters stand beside them.
 
 use super::{
-	chain::{Backoff, ChainError, Connection, RuntimeVersion},
 	config::{Config, Eve},
-	enforce::{EnforceError, Enforcement, Flow},
-	excerpt,
-	household::{Household, Sealer},
+	control::{Control, ControlError, Desk, Disputes},
+	dial::{Dialer, TlsError},
+	enforce::{EnforceError, Enforcement, Setup},
+	household::{self, Household, Sealer},
 	inbox::{Inbox, Rules},
 	key::{self, Keys},
 	keyring::Keyring,
-	now_ms, random,
+	notify::Supervisor,
+	now_ms,
+	observe::{self, History},
+	own,
 	sense::{Outlet, Sensor},
-	state::{Journal, StateError},
-	status::{self, Board, Finalized, Status},
-	submit::{self, Link, Submitter},
+	sessions::{Following, Parts, Sessions},
+	state::{Journal, Memory, StateError},
+	status::{self, Board, Status},
+	submit::{self, Submitter},
 	tail::{Tail, TailError},
 	tier::Tier,
 	tray::{Tray, TrayError},
 	vote::Voter,
 };
-use crate::core::{
-	frame::{Cursor, Frame, FrameError},
-	report::Reporter,
-};
-use jsonrpsee::core::client::SubscriptionCloseReason;
-use ringfence_primitives::{Digest, Millis};
+use crate::core::report::Reporter;
 use sp_core::Pair;
 use std::{
 	future::pending,
 	io,
 	path::Path,
 	sync::{Arc, OnceLock},
-	time::Duration,
 };
 use tokio::{
 	runtime,
 	signal::unix::{signal, SignalKind},
 	sync::watch,
 	task::{block_in_place, JoinError, JoinSet},
-	time::{interval, sleep, Instant, MissedTickBehavior},
 };
-use tracing::{error, info, warn};
-
-/// How often the table is looked at.
-const INSPECT: Duration = Duration::from_secs(1);
-/// How often the node is looked at, to notice one that stands still and to anchor transactions in what is seen: they
-/// live for [`extrinsic::ERA_PERIOD`] blocks from there.
-///
-/// [`extrinsic::ERA_PERIOD`]: crate::core::extrinsic::ERA_PERIOD
-const LOOK: Duration = Duration::from_secs(60);
-/// A session of this length was a good one: the next attempt comes soon again.
-const GOOD_SESSION: Duration = Duration::from_secs(10);
+use tracing::{error, info};
 
 /// Why the daemon cannot start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +51,15 @@ pub enum RunError {
 	/// The account's key.
 	#[error("account.key-file: {0}")]
 	Key(#[from] key::KeyError),
-	/// The firewall.
+	/// The firewall, or the active set on the disk.
 	#[error("firewall: {0}")]
 	Enforce(#[from] EnforceError),
+	/// The certificates that nodes are checked against.
+	#[error("chain.roots: {0}")]
+	Tls(#[from] TlsError),
+	/// The socket for people's requests.
+	#[error("state-dir: {0}")]
+	Control(#[from] ControlError),
 	/// What is left to a person.
 	#[error("state-dir: {0}")]
 	Tray(#[from] TrayError),
@@ -76,22 +72,12 @@ pub enum RunError {
 	/// The operating system.
 	#[error("{0}: {1}")]
 	System(&'static str, #[source] io::Error),
+	/// The actor that owns the firewall gave up; the log says why.
+	#[error("firewall: it cannot be programmed any more")]
+	Stopped,
 	/// A task of the daemon panicked.
 	#[error("a task died: {0}")]
 	Task(#[from] JoinError),
-}
-
-/// Why a session with a node ended.
-#[derive(Debug, thiserror::Error)]
-enum SessionError {
-	#[error(transparent)]
-	Chain(#[from] ChainError),
-	#[error(transparent)]
-	Enforce(#[from] EnforceError),
-	#[error(transparent)]
-	Frame(#[from] FrameError),
-	#[error("not JSON that is expected: {0}")]
-	Json(#[from] serde_json::Error),
 }
 
 /// Runs until SIGTERM or SIGINT, or until a task dies. Either way the firewall stays in force.
@@ -109,56 +95,93 @@ pub fn run(config: Config) -> Result<(), RunError> {
 
 async fn daemon(config: Config) -> Result<(), RunError> {
 	let mut stop = signals().map_err(|e| RunError::System("cannot handle signals", e))?;
-	let mut journal = Journal::open(&config.state_dir)?;
+	let supervisor = Arc::new(Supervisor::from_env());
+	let journal = Journal::open(&config.state_dir)?;
 	if let Some(cause) = &journal.corrupt {
 		error!(at = now_ms(), cause, "state.json makes no sense: moved to state.json.corrupt, starting from zero");
 	}
-	if let (Some(configured), Some(known)) = (config.genesis, journal.state.genesis) {
+	let memory = Memory::new(journal);
+	let known = memory.read(|state| state.genesis);
+	if let (Some(configured), Some(known)) = (config.genesis, known) {
 		if configured != known {
 			return Err(RunError::OtherChain);
 		}
 	}
+	let genesis = config.genesis.or(known);
+	let dialer = Dialer::new(config.roots.as_deref(), config.pin)?;
 	let keys = config.key_file.as_deref().map(key::load_all).transpose()?;
-	let speaks =
-		config.eve.is_some() || config.vetting.is_some() || config.inbox.is_some() || config.subscriber.is_some();
 	// Whoever has no key has no member either: the configuration gives it nothing to say.
 	let member = config.member.or_else(|| keys.as_ref().map(|keys| keys.account.public().0)).unwrap_or_default();
-	let genesis = config.genesis.or(journal.state.genesis);
 	let board = Board::new(Status {
 		version: env!("CARGO_PKG_VERSION").into(),
 		pid: std::process::id(),
 		started_at: now_ms(),
 		enforcing: config.enforce,
 		account: keys.as_ref().map(|keys| submit::address(&keys.account)),
-		seq: journal.state.seq,
-		look_every: LOOK.as_millis() as Millis,
+		genesis,
 		..Status::default()
 	});
-	// An ISP's own gatekeeper enforces for its tier as well.
-	let provider = config.subscriber.map(|provider| provider.account).or(config.inbox.map(|_| member));
-	let enforcement = match config.enforce {
-		true => {
-			let tier = provider.map(|provider| Tier::new(provider, keyring(&config.state_dir)));
-			Some(Enforcement::open(&config.protected, &config.allow, tier, &mut journal, board.clone())?)
-		}
-		false => None,
-	};
+	let history = History::open(&config.state_dir);
+	let control = Control::bind(&config.state_dir)?;
+	let (whitelists, whitelist) = household::whitelists(&config.state_dir);
 
 	// Tasks that outlive sessions. None of them ends by itself.
 	let mut tasks = JoinSet::new();
 	let status_file = status::path(&config.state_dir);
 	tasks.spawn(status::keep_written(board.clone(), status_file.clone()));
+	tasks.spawn(history.clone().keep_saved());
+
+	// First of all what was decided before is in force again, whether or not there is a network.
+	let mut parts = Parts::default();
+	let mut actor = JoinSet::new();
+	if config.enforce {
+		let (own, lookout) = own::watch(config.endpoints.clone(), config.uplink.clone());
+		tasks.spawn(lookout);
+		// An ISP's own gatekeeper enforces for its tier as well.
+		let provider = config.subscriber.map(|provider| provider.account).or(config.inbox.as_ref().map(|_| member));
+		let setup = Setup {
+			mode: config.mode,
+			protected: config.protected.clone(),
+			allowed: config.allow.clone(),
+			uplink: config.uplink.clone(),
+			tier: provider.map(|provider| Tier::new(provider, keyring(&config.state_dir))),
+			own: Some(own),
+			whitelist: config.whitelist_mode.then_some(whitelist),
+			memory: memory.clone(),
+			directory: config.state_dir.clone(),
+			board: board.clone(),
+			history: history.clone(),
+		};
+		let (enforcer, work) = block_in_place(|| Enforcement::open(setup))?.start();
+		actor.spawn(work);
+		parts.enforcer = Some(enforcer);
+	}
+	supervisor.ready();
+	let probed = parts.enforcer.clone();
+	tasks.spawn(supervisor.clone().keep_told(board.clone(), move || {
+		let enforcer = probed.clone();
+		async move {
+			if let Some(enforcer) = enforcer {
+				// The answer of one that hangs does not come; that it came is the answer.
+				let _ = enforcer.cursor().await;
+			}
+			true
+		}
+	}));
+
 	let (links, link) = watch::channel(None);
 	let chain = Arc::new(OnceLock::new());
 	if let Some(genesis) = genesis {
 		// The cell is new.
 		let _ = chain.set(genesis);
 	}
-	let (mut voter, mut inbox, mut household) = (None, None, None);
-	if let Some(Keys { account, envelope }) = keys.filter(|_| speaks) {
+	let mut disputes = None;
+	if let Some(Keys { account, envelope }) = keys {
 		let (submitter, task) = Submitter::new(account, link, board.clone());
 		tasks.spawn(task);
-		voter = config.vetting.map(|policy| {
+		parts.links = Some(links);
+		disputes = Some(Disputes::Open(submitter.clone()));
+		parts.voter = config.vetting.map(|policy| {
 			let (protected, allowed) = (config.protected.clone(), config.allow.clone());
 			Voter::new(member, policy, protected, allowed, submitter.clone(), board.clone())
 		});
@@ -171,14 +194,17 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 				allowed: config.allow.clone(),
 			};
 			let tray = Tray::open(&config.state_dir)?;
-			inbox = Some(Inbox::new(member, envelope.clone(), rules, tray, submitter.clone(), board.clone()));
+			parts.inbox = Some(Inbox::new(member, envelope.clone(), rules, tray, submitter.clone(), board.clone()));
 		}
 		let mut outlet = Outlet::Open { provisional: config.provisional };
 		if let Some(provider) = config.subscriber {
 			let sealer = Sealer::new(member, provider, chain.clone());
 			outlet = Outlet::Sealed(Box::new(sealer.clone()));
+			disputes = Some(Disputes::Sealed(Box::new(sealer.clone()), submitter.clone()));
 			let (keyring, directory) = (keyring(&config.state_dir), config.state_dir.clone());
-			household = Some(Household::new(sealer, envelope, keyring, directory, submitter.clone(), board.clone()));
+			let (submitter, board) = (submitter.clone(), board.clone());
+			let household = Household::new(sealer, envelope, keyring, directory, submitter, board, whitelists);
+			parts.household = Some(household);
 		}
 		if let Some(Eve { path, judge }) = config.eve {
 			let tail = Tail::open(&path)?;
@@ -187,17 +213,31 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 		}
 	}
 
-	let mut sessions = Sessions {
+	let desk = Desk::new(parts.enforcer.clone(), board.clone(), disputes, history.clone());
+	let settings = observe::Settings {
+		metrics: config.metrics,
+		page: config.page,
+		mode: config.mode,
+		state_dir: config.state_dir,
+	};
+	tasks.spawn(observe::serve(settings, board.clone(), history.clone(), desk.clone()));
+	tasks.spawn(control.serve(desk));
+
+	let following = Following {
 		endpoints: config.endpoints,
+		dialer,
 		genesis,
 		chain,
-		journal,
-		enforcement,
-		voter,
-		inbox,
-		household,
-		links: speaks.then_some(links),
-		board: board.clone(),
+		heartbeat: config.heartbeat,
+		stale_after: config.stale_after,
+	};
+	let mut sessions = Sessions::new(following, parts, memory.clone(), board.clone());
+	let ended = async {
+		match actor.join_next().await {
+			Some(ended) => ended,
+			// Nothing is enforced.
+			None => pending().await,
+		}
 	};
 	let result = tokio::select! {
 		() = sessions.run() => Ok(()),
@@ -205,11 +245,15 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 			info!(at = now_ms(), signal = received, "stopping; the firewall stays in force");
 			Ok(())
 		},
+		ended = ended => Err(ended.map_or_else(RunError::from, |()| RunError::Stopped)),
 		Some(died) = tasks.join_next() => died.map_err(RunError::from),
 	};
+	supervisor.stopping();
 	board.update(|status| status.endpoint = None);
 	status::write(&board.snapshot(), &status_file);
-	sessions.journal.save()?;
+	history.save();
+	// Writes what could not be written when it changed.
+	memory.change(|_| ())?;
 	result
 }
 
@@ -235,162 +279,6 @@ impl Stop {
 		tokio::select! {
 			_ = self.terminate.recv() => "SIGTERM",
 			_ = self.interrupt.recv() => "SIGINT",
-		}
-	}
-}
-
-/// One session with a node after another.
-struct Sessions {
-	endpoints: Vec<String>,
-	/// The only chain that is accepted, once it is known.
-	genesis: Option<Digest>,
-	/// The same for those who seal.
-	chain: Arc<OnceLock<Digest>>,
-	journal: Journal,
-	enforcement: Option<Enforcement>,
-	voter: Option<Voter>,
-	inbox: Option<Inbox>,
-	household: Option<Household>,
-	links: Option<watch::Sender<Option<Link>>>,
-	board: Arc<Board>,
-}
-
-impl Sessions {
-	/// Never ends.
-	async fn run(&mut self) {
-		let mut backoff = Backoff::default();
-		for turn in 0_usize.. {
-			// The config has at least one endpoint; without any there would be nothing to do but wait.
-			let Some(endpoint) = self.endpoints.get(turn % self.endpoints.len().max(1)).cloned() else { break };
-			let began = Instant::now();
-			let cause = match Connection::open(&endpoint, self.genesis).await {
-				Ok(connection) => self.session(connection).await,
-				Err(error) => error.into(),
-			};
-			if let Some(links) = &self.links {
-				links.send_replace(None);
-			}
-			self.board.update(|status| status.endpoint = None);
-			warn!(at = now_ms(), endpoint, cause = excerpt(&cause.to_string()), "disconnected");
-			if began.elapsed() > GOOD_SESSION {
-				backoff.reset();
-			}
-			sleep(backoff.next(random())).await;
-		}
-		pending().await
-	}
-
-	async fn session(&mut self, connection: Connection) -> SessionError {
-		let Self { genesis, chain, journal, enforcement, voter, inbox, household, links, board, .. } = self;
-		*genesis = Some(connection.genesis);
-		// After the first session it is set, to the same.
-		chain.get_or_init(|| connection.genesis);
-		journal.state.genesis = *genesis;
-		board.update(|status| {
-			status.endpoint = Some(connection.endpoint.clone());
-			status.genesis = Some(connection.genesis);
-		});
-		info!(at = now_ms(), endpoint = connection.endpoint, "connected");
-		let connection = Arc::new(connection);
-		let enforce = async {
-			match enforcement {
-				Some(enforcement) => follow(&connection, enforcement, journal).await,
-				None => pending().await,
-			}
-		};
-		let vote = async {
-			match voter {
-				Some(voter) => voter.follow(&connection).await,
-				None => pending().await,
-			}
-		};
-		let correspond = async {
-			match (inbox, household) {
-				(Some(inbox), _) => inbox.follow(&connection).await,
-				(None, Some(household)) => household.follow(&connection).await,
-				(None, None) => pending().await,
-			}
-		};
-		// The last branch always matches, so there is always one left.
-		tokio::select! {
-			Err(error) = enforce => error,
-			error = vote => error.into(),
-			error = correspond => error.into(),
-			Err(error) = look(&connection, links.as_ref(), board) => error,
-			error = connection.broken() => error.into(),
-		}
-	}
-}
-
-/// Applies the change log for as long as the connection holds.
-async fn follow(
-	connection: &Connection,
-	enforcement: &mut Enforcement,
-	journal: &mut Journal,
-) -> Result<(), SessionError> {
-	let mut inspections = interval(INSPECT);
-	inspections.set_missed_tick_behavior(MissedTickBehavior::Delay);
-	loop {
-		let mut changes = match connection.changes(journal.state.cursor().due()).await {
-			Ok(changes) => changes,
-			Err(ChainError::Pruned(oldest)) => {
-				// What was revoked in between is not known any more, so nothing that is blocked can be trusted.
-				warn!(at = now_ms(), oldest, "the log no longer reaches back to here: beginning anew");
-				block_in_place(|| enforcement.restart(journal, Cursor::before(oldest))).map_err(EnforceError::from)?;
-				continue;
-			}
-			Err(error) => return Err(error.into()),
-		};
-		loop {
-			let flow = tokio::select! {
-				item = changes.next() => match item {
-					Some(item) => {
-						let frame = Frame::decode(item?)?;
-						block_in_place(|| enforcement.apply(journal, &frame))?
-					},
-					None => match changes.close_reason() {
-						// This side was too slow, as in a long replay: what is missing is sent again.
-						Some(SubscriptionCloseReason::Lagged) => break,
-						_ => return Err(ChainError::Closed.into()),
-					},
-				},
-				_ = inspections.tick() => block_in_place(|| enforcement.inspect(journal))?,
-			};
-			if flow == Flow::Again {
-				break;
-			}
-		}
-	}
-}
-
-/// Looks at the node: is it alive, where does finality stand, and what are transactions to be anchored in.
-async fn look(
-	connection: &Arc<Connection>,
-	links: Option<&watch::Sender<Option<Link>>>,
-	board: &Board,
-) -> Result<(), SessionError> {
-	let mut versions = connection.runtime_versions().await?;
-	let mut version: Option<RuntimeVersion> = None;
-	let mut looks = interval(LOOK);
-	looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-	let mut finalized = None;
-	loop {
-		tokio::select! {
-			next = versions.next() => version = Some(next.ok_or(ChainError::Closed)??),
-			_ = looks.tick() => {
-				let status = connection.status().await?;
-				finalized = Some(status.finalized);
-				let (number, log_seq) = (status.finalized.number, status.log.seq);
-				board.update(|status| {
-					let seen = status.finalized.filter(|seen| seen.number == number);
-					let seen_at = seen.map_or_else(now_ms, |seen| seen.seen_at);
-					status.finalized = Some(Finalized { number, seen_at, log_seq });
-				});
-			},
-		}
-		if let (Some(links), Some(version), Some(finalized)) = (links, version, finalized) {
-			let anchor = connection.anchor_in(version, finalized);
-			links.send_replace(Some(Link { connection: connection.clone(), anchor }));
 		}
 	}
 }

@@ -1,11 +1,14 @@
 //! What the enforcer remembers across restarts: one small JSON file, beside a lock that keeps a second one out.
 //!
-//! The state directory holds `lock`, `state.json` ([`State`]), `status.json` ([`super::status`]) and, where tier 1 is in
-//! use, `tier-keys.json` ([`super::keyring`]), `whitelist.json` ([`super::household`]), and `inbox.jsonl`, `answers.jsonl`
-//! and `inbox.lock` ([`super::tray`]). Files are replaced whole: after a crash there is the old one or the new one. Losing
-//! the state is harmless: the table is built anew and the log replayed.
+//! The state directory holds `lock`, `state.json` ([`State`]), `active.base` and `active.log` ([`super::store`]),
+//! `overrides.json` ([`crate::core::overrides`]), `status.json` ([`super::status`]) and, where tier 1 is in use,
+//! `tier-keys.json` ([`super::keyring`]), `whitelist.json` ([`super::household`]), and `inbox.jsonl`, `answers.jsonl` and
+//! `inbox.lock` ([`super::tray`]). Files but the store's are replaced whole: after a crash there is the old one or the
+//! new one. Losing `state.json` costs a new table, filled from the store, and a way from genesis to the authorities of
+//! today.
 
-use crate::core::{frame::Cursor, hex};
+use super::store;
+use crate::core::{finality::AuthoritySet, hex};
 use ringfence_primitives::Digest;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -13,13 +16,14 @@ use std::{
 	io::{self, Write},
 	os::unix::fs::DirBuilderExt,
 	path::{Path, PathBuf},
-	time::{Duration, Instant},
+	sync::{Arc, Mutex, MutexGuard, PoisonError},
+	time::Duration,
 };
 
 const LOCK: &str = "lock";
 const STATE: &str = "state.json";
 const CORRUPT: &str = "state.json.corrupt";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const LOCK_ATTEMPTS: u32 = 10;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -37,6 +41,9 @@ pub enum StateError {
 	/// Another enforcer uses it.
 	#[error("{}: another enforcer is running", .0.display())]
 	Locked(PathBuf),
+	/// The active set in it.
+	#[error(transparent)]
+	Store(#[from] store::StoreError),
 }
 
 /// What is remembered.
@@ -44,15 +51,14 @@ pub enum StateError {
 #[serde(deny_unknown_fields)]
 pub struct State {
 	version: u32,
-	/// The chain that the cursor belongs to, once one was seen.
+	/// The chain that the store belongs to, once one was seen.
 	#[serde(default, with = "hex::serde_optional_digest")]
 	pub genesis: Option<Digest>,
-	/// The last entry of the change log that the firewall holds.
-	pub seq: u64,
-	/// Its hash.
-	#[serde(default, with = "hex::serde_optional_digest")]
-	pub hash: Option<Digest>,
-	/// BLAKE2b-256 of the local lists under which entries were applied: what they kept out is not in the firewall.
+	/// Who finalizes that chain's blocks, as far as it was followed.
+	#[serde(default)]
+	pub authorities: Option<AuthoritySet>,
+	/// BLAKE2b-256 of the owner's lists under which the firewall was filled: what they kept out is not in it. None: it is
+	/// to be filled anew, whatever it holds.
 	#[serde(default, with = "hex::serde_optional_digest")]
 	pub lists: Option<Digest>,
 	/// What the firewall's table is marked with: another mark is another enforcer's, or an older state's.
@@ -74,25 +80,15 @@ mod token {
 }
 
 impl State {
-	/// Nothing applied, no chain seen, a new mark.
+	/// No chain seen, a new mark.
 	pub fn fresh() -> Self {
-		Self { version: VERSION, genesis: None, seq: 0, hash: Cursor::START.hash, lists: None, token: super::random() }
+		Self { version: VERSION, genesis: None, authorities: None, lists: None, token: super::random() }
 	}
 
-	/// How far the log was applied.
-	pub const fn cursor(&self) -> Cursor {
-		Cursor { seq: self.seq, hash: self.hash }
-	}
-
-	/// Begins the log again, for a table with a new mark.
-	pub fn restart(&mut self, cursor: Cursor) {
+	/// Makes up a new mark, for a table that is to be filled.
+	pub fn remark(&mut self) {
 		self.token = super::random();
-		self.set_cursor(cursor);
-	}
-
-	/// Moves to `cursor`.
-	pub fn set_cursor(&mut self, cursor: Cursor) {
-		(self.seq, self.hash) = (cursor.seq, cursor.hash);
+		self.lists = None;
 	}
 }
 
@@ -105,14 +101,10 @@ pub struct Journal {
 	pub corrupt: Option<String>,
 	directory: PathBuf,
 	written: Option<State>,
-	written_at: Instant,
 	_lock: File,
 }
 
 impl Journal {
-	/// Least time between two [`Journal::save_lazily`] that write: a replay moves the cursor a thousand times a second.
-	const LAZY: Duration = Duration::from_secs(1);
-
 	/// Locks `directory`, which is made (mode 0700) where it is missing, and reads the state in it.
 	///
 	/// A state file that makes no sense is renamed to `state.json.corrupt` and a fresh state takes its place.
@@ -133,7 +125,6 @@ impl Journal {
 			corrupt,
 			directory: directory.into(),
 			written: state,
-			written_at: Instant::now(),
 			_lock: lock,
 		})
 	}
@@ -147,26 +138,47 @@ impl Journal {
 		let text = serde_json::to_vec_pretty(&self.state).unwrap_or_default();
 		replace(&self.directory.join(STATE), &text, Durable::Yes)?;
 		self.written = Some(self.state.clone());
-		self.written_at = Instant::now();
 		Ok(())
 	}
 
-	/// Writes the state, if it changed and was not written a moment ago.
-	pub fn save_lazily(&mut self) -> Result<(), StateError> {
-		if self.written_at.elapsed() < Self::LAZY {
-			return Ok(());
-		}
-		self.save()
-	}
-
-	/// Forgets everything, on disk as well.
+	/// Forgets everything but the household's own word, on disk as well.
 	pub fn forget(mut self) -> Result<(), StateError> {
 		let path = self.directory.join(STATE);
 		self.state = State::fresh();
+		store::remove(&self.directory)?;
 		match std::fs::remove_file(&path) {
 			Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at(&path)(e)),
 			_ => Ok(()),
 		}
+	}
+}
+
+/// The state, for the tasks that share it. The lock on the directory is held as long as one of them has it.
+#[derive(Clone, Debug)]
+pub struct Memory(Arc<Mutex<Journal>>);
+
+impl Memory {
+	/// Shares `journal`.
+	pub fn new(journal: Journal) -> Self {
+		Self(Arc::new(Mutex::new(journal)))
+	}
+
+	fn lock(&self) -> MutexGuard<'_, Journal> {
+		// Every change leaves a state that makes sense, so one that panicked did as well.
+		self.0.lock().unwrap_or_else(PoisonError::into_inner)
+	}
+
+	/// Looks at the state.
+	pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+		look(&self.lock().state)
+	}
+
+	/// Changes the state and writes it, if that makes a difference. After an error it is changed in memory, and written
+	/// with the next change.
+	pub fn change(&self, change: impl FnOnce(&mut State)) -> Result<(), StateError> {
+		let mut journal = self.lock();
+		change(&mut journal.state);
+		journal.save()
 	}
 }
 

@@ -18,8 +18,6 @@ const FILE: &str = "status.json";
 const EVERY: Duration = Duration::from_secs(1);
 /// Writes that pass over a change of nothing but the firewall's counters: under attack these change all the time.
 const COUNTERS_EVERY: u32 = 10;
-/// Time without a newly finalized block, beyond two looks at the node, after which the enforcer is stale.
-const STALE: Millis = 30_000;
 
 /// What has happened since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -59,18 +57,57 @@ pub struct Counts {
 	pub passed_over: u64,
 	/// Changes that the kernel refused.
 	pub failed: u64,
+	/// Proofs that were asked for and verified.
+	#[serde(default)]
+	pub heartbeats: u64,
+	/// Changes of the chain's authority set that were followed.
+	#[serde(default)]
+	pub handoffs: u64,
+	/// Times that a node told something that is proven wrong.
+	#[serde(default)]
+	pub lies: u64,
 }
 
-/// The newest block that the node says is final.
+/// The newest block that was proven final.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Finalized {
+pub struct Proven {
 	/// Its number.
 	pub number: u32,
-	/// When this enforcer first heard of it.
-	pub seen_at: Millis,
+	/// When this enforcer verified it, by its own clock.
+	pub at: Millis,
+	/// When it was made, by the chain's; None: it does not say.
+	pub chain_at: Option<Millis>,
 	/// The newest change in it.
 	pub log_seq: u64,
+	/// The number of the authority set that made it final.
+	pub set: u64,
+}
+
+/// A node of the configuration.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Endpoint {
+	/// Its address.
+	pub url: String,
+	/// Times that it could not be reached, broke off or was silent, since the start.
+	pub failures: u64,
+	/// Times that it told something that is proven wrong, since the start.
+	pub lies: u64,
+	/// It is not tried before this time; None: it may be.
+	pub retry_at: Option<Millis>,
+	/// Why it failed last; None: it served since.
+	pub cause: Option<String>,
+}
+
+/// Bytes that went over the connections to nodes since the start, TLS included, the headers of TCP and IP not.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Traffic {
+	/// From nodes.
+	pub received: u64,
+	/// To nodes.
+	pub sent: u64,
 }
 
 /// One snapshot.
@@ -94,10 +131,27 @@ pub struct Status {
 	pub genesis: Option<Digest>,
 	/// The last change that was applied.
 	pub seq: u64,
-	/// What the node says is final.
-	pub finalized: Option<Finalized>,
-	/// Milliseconds between two looks at the node.
-	pub look_every: Millis,
+	/// The newest block that was proven final.
+	#[serde(default)]
+	pub proven: Option<Proven>,
+	/// Milliseconds between two proofs that are asked for.
+	#[serde(default)]
+	pub heartbeat: Millis,
+	/// Milliseconds without a newer block after which protection may be out of date.
+	#[serde(default)]
+	pub stale_after: Millis,
+	/// The nodes, in the order of the configuration.
+	#[serde(default)]
+	pub endpoints: Vec<Endpoint>,
+	/// What went over the connections to them.
+	#[serde(default)]
+	pub traffic: Traffic,
+	/// Blocks in force: the chain's, and those of the own provider. None: nothing is enforced.
+	#[serde(default)]
+	pub active: Option<u64>,
+	/// Why they cannot be written to the disk; None: they can.
+	#[serde(default)]
+	pub store: Option<String>,
 	/// What has happened.
 	pub counts: Counts,
 	/// What the firewall's rules have done since its table was built.
@@ -107,15 +161,23 @@ pub struct Status {
 impl Status {
 	/// Why protection may be out of date at `now`; None: it is not.
 	pub fn stale(&self, now: Millis) -> Option<&'static str> {
-		let limit = STALE.saturating_add(self.look_every.saturating_mul(2));
-		match (&self.endpoint, self.finalized) {
-			(None, _) => Some("not connected to any node"),
-			(_, None) => Some("no finalized block was seen yet"),
-			(_, Some(finalized)) if now.saturating_sub(finalized.seen_at) > limit => {
-				Some("the chain, or the node, stands still")
-			}
-			_ => None,
+		let Some(proven) = self.proven else {
+			return Some(match self.endpoint {
+				None => "not connected to any node",
+				Some(_) => "nothing was proven final yet",
+			});
+		};
+		if self.endpoint.is_none() {
+			return Some("not connected to any node");
 		}
+		if now.saturating_sub(proven.at) > self.stale_after {
+			return Some("the node is silent, or the chain stands still");
+		}
+		// An answer may come just before the next is due, and a block is final a moment after it was made.
+		if proven.chain_at.is_some_and(|made| proven.at.saturating_sub(made) > self.stale_after) {
+			return Some("the node lags behind the chain, or this machine's clock is wrong");
+		}
+		None
 	}
 }
 
@@ -125,9 +187,13 @@ impl fmt::Display for Status {
 		writeln!(f, "version    {}, process {}", self.version, self.pid)?;
 		writeln!(f, "node       {}", self.endpoint.as_deref().unwrap_or(none))?;
 		writeln!(f, "chain      {}", self.genesis.map_or(none.into(), |genesis| hex::encode(&genesis)))?;
-		if let Some(Finalized { number, seen_at, log_seq }) = self.finalized {
-			let age = now_ms().saturating_sub(seen_at) / 1_000;
-			writeln!(f, "finalized  block {number}, {age} s ago, with change {log_seq}")?;
+		if let Some(Proven { number, at, log_seq, set, .. }) = self.proven {
+			let age = now_ms().saturating_sub(at) / 1_000;
+			writeln!(f, "proven     block {number} final by authority set {set}, {age} s ago, with change {log_seq}")?;
+		}
+		for Endpoint { url, failures, lies, cause, .. } in &self.endpoints {
+			let Some(cause) = cause else { continue };
+			writeln!(f, "left       {url}: {cause} ({failures} failures, {lies} lies)")?;
 		}
 		writeln!(f, "account    {}", self.account.as_deref().unwrap_or(none))?;
 		match self.enforcing {
@@ -156,6 +222,8 @@ impl fmt::Display for Status {
 			"calls      {} submitted, {} included, {} refused",
 			counts.submitted, counts.included, counts.refused
 		)?;
+		let Traffic { received, sent } = self.traffic;
+		writeln!(f, "traffic    {received} bytes from nodes, {sent} bytes to them")?;
 		let Some(firewall) = &self.firewall else { return Ok(()) };
 		for (name, sides) in
 			[("dropped", firewall.dropped), ("limited", firewall.limited), ("watched", firewall.watched)]
@@ -264,15 +332,36 @@ pub fn read(path: &Path) -> Result<Status, StatusError> {
 mod tests {
 	use super::*;
 
+	fn proven() -> Proven {
+		Proven { number: 1, at: 1_000_000, chain_at: Some(999_000), log_seq: 0, set: 0 }
+	}
+
 	#[test]
 	fn staleness_has_a_reason() {
-		let mut status = Status { look_every: 10_000, ..Status::default() };
+		let mut status = Status { stale_after: 50_000, ..Status::default() };
 		assert_eq!(status.stale(0), Some("not connected to any node"));
 		status.endpoint = Some("ws://127.0.0.1:9944".into());
-		assert_eq!(status.stale(0), Some("no finalized block was seen yet"));
-		status.finalized = Some(Finalized { number: 1, seen_at: 1_000, log_seq: 0 });
-		assert_eq!(status.stale(51_000), None);
-		assert_eq!(status.stale(51_001), Some("the chain, or the node, stands still"));
+		assert_eq!(status.stale(0), Some("nothing was proven final yet"));
+		status.proven = Some(proven());
+		assert_eq!(status.stale(1_050_000), None);
+		assert_eq!(status.stale(1_050_001), Some("the node is silent, or the chain stands still"));
+		status.endpoint = None;
+		assert_eq!(status.stale(1_000_000), Some("not connected to any node"));
+	}
+
+	#[test]
+	fn a_node_that_tells_yesterdays_news_is_noticed() {
+		let told = |chain_at| Status {
+			stale_after: 50_000,
+			endpoint: Some("ws://127.0.0.1:9944".into()),
+			proven: Some(Proven { chain_at, ..proven() }),
+			..Status::default()
+		};
+		assert_eq!(told(Some(950_000)).stale(1_000_000), None);
+		let lags = Some("the node lags behind the chain, or this machine's clock is wrong");
+		assert_eq!(told(Some(949_999)).stale(1_000_000), lags);
+		assert_eq!(told(Some(2_000_000)).stale(1_000_000), None, "a clock that lags itself is no harm");
+		assert_eq!(told(None).stale(1_000_000), None);
 	}
 
 	#[test]
@@ -283,7 +372,8 @@ mod tests {
 		let status = Status {
 			pid: 7,
 			genesis: Some([1; 32]),
-			finalized: Some(Finalized { number: 1, seen_at: 2, log_seq: 3 }),
+			proven: Some(proven()),
+			endpoints: vec![Endpoint { url: "ws://127.0.0.1:9944".into(), lies: 1, ..Endpoint::default() }],
 			firewall: Some(Counters::default()),
 			..Status::default()
 		};

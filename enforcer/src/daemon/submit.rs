@@ -1,24 +1,21 @@
 //! Signs and submits what the enforcer has to say, in order, for one account.
 //!
-//! One task owns the account and its nonce. Everything a transaction needs is at hand before there is anything to
-//! submit: the nonce is kept locally, the runtime's version and a recent finalized block come with the [`Link`], so the
-//! submission itself is the only round trip. Each transaction is watched in a task of its own until a block has it; one
-//! that the pool or the chain lost is tried again with everything fetched anew, at most [`RETRIES`] times.
+//! One task owns the account and its nonce. What a transaction needs is at hand before there is anything to submit: the
+//! nonce is kept locally, and the connection keeps the runtime's version and the newest block that was proven final. Only
+//! where that is minutes old, one more round trip asks for a newer one: a gateway at rest asks for nothing. Each
+//! transaction is watched in a task of its own until a block has it; one that the pool or the chain lost is tried again with
+//! everything fetched anew, at most [`RETRIES`] times.
 //!
 //! "Included" says that a block has the transaction, not that the call succeeded: an indicator that somebody else
 //! reported a moment earlier, say, is included and refused by the pallet. A report that was not taken as a provisional
 //! one, because the member is not in good standing, say, is made once more as an ordinary one.
 
 use super::{
-	chain::{ChainError, Connection, Refusal, TransactionStatus},
+	chain::{ChainError, Connection, Refusal, Subscription, TransactionStatus},
 	now_ms,
 	status::Board,
 };
-use crate::core::{
-	extrinsic::{self, Anchor},
-	hex,
-};
-use jsonrpsee::core::client::Subscription;
+use crate::core::{extrinsic, hex};
 use ringfence_primitives::{
 	call,
 	envelope::{AnswerToken, Envelope, EnvelopeKey, Sealed},
@@ -145,13 +142,11 @@ struct Attempt {
 	since: Instant,
 }
 
-/// A node to submit to, and what transactions are to be anchored in.
+/// A node to submit to.
 #[derive(Clone, Debug)]
 pub struct Link {
 	/// The connection.
 	pub connection: Arc<Connection>,
-	/// The newest finalized block and the runtime's version, seconds old at most.
-	pub anchor: Anchor,
 }
 
 /// Puts calls into the queue.
@@ -257,9 +252,8 @@ async fn serve(
 
 impl Account {
 	async fn submit(&mut self, link: &Link, attempt: &Attempt) -> Result<Watched, ChainError> {
-		let Link { connection, anchor } = link;
-		// After a failure nothing is taken for granted: the runtime may have been upgraded, the block forgotten.
-		let anchor = if attempt.made == 0 { *anchor } else { connection.anchor().await? };
+		let Link { connection } = link;
+		let anchor = if attempt.made == 0 { connection.anchor().await? } else { connection.anchor_anew().await? };
 		let nonce = match self.nonce {
 			Some(nonce) if attempt.made == 0 => nonce,
 			_ => connection.next_nonce(&self.address).await?,

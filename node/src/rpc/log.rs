@@ -1,5 +1,6 @@
 //! The finalized change log, as the node knows it: the newest justified block, and frames cut from the log at it.
 
+use super::justification::tidied;
 use crate::service::Client;
 use codec::{Decode, Encode};
 use futures::StreamExt;
@@ -28,7 +29,7 @@ pub struct Finalized {
 }
 
 /// What a subscriber of changes is sent: entries of the log, and all that it takes to check them.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Frame {
 	/// The finalized block at which the log was read.
@@ -120,7 +121,7 @@ impl FinalizedLog {
 		if self.newest.borrow().as_ref().is_some_and(|newest| newest.header.number >= number) {
 			return;
 		}
-		match self.finalized(hash, justification.encode()) {
+		match self.finalized(hash, tidied(justification).encode()) {
 			Ok(finalized) => drop(self.newest.send_replace(Some(Arc::new(finalized)))),
 			// Subscribers are served at the next block; a state that is pruned already is one that nobody needs.
 			Err(cause) => log::debug!(target: "ringfence", "Block {number} is final but cannot be read: {cause}"),
@@ -169,16 +170,38 @@ impl FinalizedLog {
 			.collect::<Result<Vec<_>, LogError>>()?;
 		let head = keys::log_head();
 		let entries: Vec<[u8; 48]> = (from..=last).map(keys::change).collect();
-		let mut wanted = std::iter::once(&head[..]).chain(entries.iter().map(|key| &key[..]));
-		let proof = self.client.read_proof(at.hash, &mut wanted)?;
-		Ok(Frame {
+		let proof = self.prove(at, std::iter::once(&head[..]).chain(entries.iter().map(|key| &key[..])))?;
+		Ok(Self::framed(at, from, changes, proof))
+	}
+
+	/// A frame without entries that proves where the log stands at `at` and, if asked to, the digest of the active set.
+	pub async fn heartbeat(self: &Arc<Self>, at: Arc<Finalized>, digest: bool) -> Result<Frame, LogError> {
+		let _permit = self.cutters.acquire().await.ok();
+		let this = self.clone();
+		tokio::task::spawn_blocking(move || {
+			let keys = [keys::log_head(), keys::active_digest()];
+			let wanted = if digest { &keys[..] } else { &keys[..1] };
+			let proof = this.prove(&at, wanted.iter().map(|key| &key[..]))?;
+			Ok(Self::framed(&at, at.head.seq.saturating_add(1), Vec::new(), proof))
+		})
+		.await?
+	}
+
+	/// The trie nodes that prove what is, or is not, under `keys` in the state of `at`.
+	pub fn prove<'a>(&self, at: &Finalized, keys: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<Bytes>, LogError> {
+		let proof = self.client.read_proof(at.hash, &mut keys.into_iter())?;
+		Ok(proof.into_iter_nodes().map(Bytes).collect())
+	}
+
+	fn framed(at: &Finalized, from: u64, changes: Vec<Bytes>, proof: Vec<Bytes>) -> Frame {
+		Frame {
 			block: BlockId { number: at.header.number, hash: at.hash },
 			head: at.head.into(),
 			from,
 			changes,
 			header: at.header.encode().into(),
 			justification: at.justification.clone().into(),
-			proof: proof.into_iter_nodes().map(Bytes).collect(),
-		})
+			proof,
+		}
 	}
 }

@@ -1,19 +1,24 @@
 //! What the node answers: the standard methods for transactions and wallets, and Ringfence's own.
 
+pub mod authorities;
 pub mod changes;
 pub mod envelopes;
 mod forms;
 pub mod indicators;
+pub mod justification;
 pub mod log;
 pub mod members;
 pub mod proposals;
+pub mod snapshot;
 pub mod status;
 
 use crate::service::{Client, Pool};
+use authorities::Genesis;
 use jsonrpsee::{core::RegisterMethodError, types::ErrorObjectOwned, RpcModule};
 use log::FinalizedLog;
 use ringfence_primitives::AccountBytes;
 use ringfence_runtime::{opaque::Block, AccountId, Hash, Nonce};
+use sc_consensus_grandpa::SharedAuthoritySet;
 use sc_network_sync::SyncingService;
 use sp_core::Bytes;
 use std::sync::Arc;
@@ -26,17 +31,21 @@ pub struct Deps {
 	pub pool: Arc<Pool>,
 	pub sync: Arc<SyncingService<Block>>,
 	pub log: Arc<FinalizedLog>,
+	pub genesis: Arc<Genesis>,
+	pub sets: SharedAuthoritySet<Hash, u32>,
 	pub chain: String,
 	pub version: String,
 }
 
 /// All methods.
 pub fn build(deps: Deps) -> Result<RpcModule<()>, RegisterMethodError> {
+	use authorities::{Authorities, AuthoritiesApiServer};
 	use changes::{Changes, ChangesApiServer};
 	use envelopes::{Envelopes, EnvelopesRpcApiServer};
 	use indicators::{Indicators, IndicatorsRpcApiServer};
 	use members::{Members, MembersApiServer};
 	use proposals::{Proposals, ProposalsApiServer};
+	use snapshot::{Snapshots, SnapshotsApiServer};
 	use status::{Status, StatusApiServer};
 
 	let mut module = RpcModule::new(());
@@ -45,6 +54,11 @@ pub fn build(deps: Deps) -> Result<RpcModule<()>, RegisterMethodError> {
 		deps.pool.clone(),
 	)))?;
 	module.merge(Changes::new(deps.log.clone()).into_rpc())?;
+	module.merge(
+		Authorities { client: deps.client.clone(), log: deps.log.clone(), genesis: deps.genesis, sets: deps.sets }
+			.into_rpc(),
+	)?;
+	module.merge(Snapshots::new(deps.client.clone(), deps.log.clone()).into_rpc())?;
 	module.merge(Proposals::new(deps.client.clone(), deps.pool.clone()).into_rpc())?;
 	module.merge(Envelopes::new(deps.client.clone(), deps.pool).into_rpc())?;
 	module.merge(Indicators { client: deps.client.clone() }.into_rpc())?;
@@ -62,9 +76,15 @@ pub const PRUNED: i32 = 7001;
 pub const BAD_ARGUMENT: i32 = 7002;
 /// The node could not read its own database or ask the runtime.
 pub const INTERNAL: i32 = 7003;
+/// Nothing is final yet.
+pub const NOT_FINAL: i32 = 7004;
 
 fn internal(cause: impl std::fmt::Display) -> ErrorObjectOwned {
 	ErrorObjectOwned::owned(INTERNAL, format!("the node could not read the chain: {cause}"), None::<()>)
+}
+
+fn not_final() -> ErrorObjectOwned {
+	ErrorObjectOwned::owned(NOT_FINAL, "no block is final yet", None::<()>)
 }
 
 fn bad_argument(cause: impl Into<String>) -> ErrorObjectOwned {

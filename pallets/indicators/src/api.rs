@@ -1,7 +1,7 @@
 //! What a node asks the runtime on behalf of those who vet, and of anybody who wants to know why something is blocked.
 
 use alloc::vec::Vec;
-use ringfence_primitives::{AccountBytes, ActiveDigest, Address, Dossier, IndicatorId, Millis, Proposal};
+use ringfence_primitives::{AccountBytes, ActiveDigest, Address, Decision, Dossier, IndicatorId, Millis, Proposal};
 
 sp_api::decl_runtime_apis! {
 	/// Reading the state of vetting.
@@ -26,6 +26,10 @@ sp_api::decl_runtime_apis! {
 		/// All about up to `limit` indicators that the address, or a network that it lies in, is named by, the narrowest
 		/// first. `limit` is cut to 256.
 		fn about(address: Address, limit: u32) -> Vec<Dossier>;
+
+		/// Up to `limit` decisions in force, in the order of their indicators' names, those after `after`. `limit` is cut
+		/// to 1,024. Fewer than asked for: there are no more.
+		fn active(after: Option<IndicatorId>, limit: u32) -> Vec<Decision>;
 
 		/// The digest of the decisions in force.
 		fn digest() -> ActiveDigest;

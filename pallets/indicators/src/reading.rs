@@ -5,7 +5,7 @@ use crate::{
 	Awaiting, Config, Dispute, Members, Named, Pallet, RecordOf, Records, Status,
 };
 use alloc::vec::Vec;
-use ringfence_primitives::{Address, Dossier, Indicator, IndicatorId, Network, Proposal, Standing};
+use ringfence_primitives::{Address, Decision, Dossier, Indicator, IndicatorId, Network, Proposal, Standing};
 
 impl<T: Config> Pallet<T> {
 	/// Looks through what awaits votes, page by page, beginning after the page `after`, until `limit` records or more were
@@ -54,6 +54,21 @@ impl<T: Config> Pallet<T> {
 				core::iter::once(Indicator::from(network).id()).chain(Named::<T>::iter_key_prefix(network))
 			})
 			.filter_map(|id| Some((id, Records::<T>::get(id)?)))
+			.take(limit as usize)
+			.collect()
+	}
+
+	/// Up to `limit` decisions in force, in the order of their indicators' names, those after `after`.
+	///
+	/// Reads every record on its way, enforced or not: there are as many of the others as members may have open.
+	pub fn active(after: Option<IndicatorId>, limit: u32) -> Vec<Decision> {
+		let records = match after {
+			Some(id) => Records::<T>::iter_from(Records::<T>::hashed_key_for(id)),
+			None => Records::<T>::iter(),
+		};
+		records
+			.filter(|(_, record)| record.is_enforced())
+			.map(|(_, record)| record.decision())
 			.take(limit as usize)
 			.collect()
 	}

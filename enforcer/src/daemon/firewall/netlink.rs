@@ -54,6 +54,29 @@ const BEGIN: u16 = libc::NFNL_MSG_BATCH_BEGIN as u16;
 const END: u16 = libc::NFNL_MSG_BATCH_END as u16;
 const NF_TABLES: u16 = libc::NFNL_SUBSYS_NFTABLES as u16;
 
+/// Whom in the kernel a request is for: the subsystem, and the family of addresses that it is about.
+#[derive(Clone, Copy)]
+pub struct Service {
+	subsystem: u16,
+	family: u8,
+}
+
+impl Service {
+	/// nf_tables, family `inet`.
+	const TABLES: Self = Self { subsystem: NF_TABLES, family: INET };
+	/// Connection tracking: IPv4.
+	pub const CONNECTIONS_V4: Self =
+		Self { subsystem: libc::NFNL_SUBSYS_CTNETLINK as u16, family: libc::AF_INET as u8 };
+	/// Connection tracking: IPv6.
+	pub const CONNECTIONS_V6: Self =
+		Self { subsystem: libc::NFNL_SUBSYS_CTNETLINK as u16, family: libc::AF_INET6 as u8 };
+
+	const fn kind(self, kind: i32) -> u16 {
+		// Kinds within a subsystem are below 256.
+		self.subsystem << 8 | kind as u16
+	}
+}
+
 /// Why an exchange with the kernel failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NetlinkError {
@@ -174,6 +197,11 @@ impl Attributes<'_> {
 	/// Attributes within an attribute.
 	pub fn nest(&mut self, kind: u16, build: impl FnOnce(&mut Attributes)) {
 		self.framed(kind | NESTED, |writer| build(&mut Attributes(writer)));
+	}
+
+	/// Attributes within an attribute, as they came from the kernel.
+	pub fn nested(&mut self, kind: u16, value: &[u8]) {
+		self.bytes(kind | NESTED, value);
 	}
 
 	fn framed(&mut self, kind: u16, build: impl FnOnce(&mut Writer)) {
@@ -447,12 +475,22 @@ impl Socket {
 
 	/// Asks for one object; `kind` is one of `NFT_MSG_GET*`. Returns its attributes, or none where it does not exist.
 	pub fn get(&mut self, kind: i32, build: impl FnOnce(&mut Attributes)) -> Result<Option<Vec<u8>>, NetlinkError> {
-		match self.request(kind, 0, build) {
-			Ok((replies, _)) => match replies.into_iter().next() {
-				Some(reply) => Ok(Some(reply)),
-				None => Err(NetlinkError::Unexpected("no reply")),
-			},
+		let mut reply = None;
+		match self.request(Service::TABLES, kind, 0, build, |bytes| reply = Some(bytes.to_vec())) {
+			Ok(_) if reply.is_none() => Err(NetlinkError::Unexpected("no reply")),
+			Ok(_) => Ok(reply),
 			Err(error) if error.errno() == Some(libc::ENOENT) => Ok(None),
+			Err(error) => Err(error),
+		}
+	}
+
+	/// Asks for several objects in one request, and returns how many the kernel found before the first that does not
+	/// exist, or before the end.
+	pub fn found(&mut self, kind: i32, build: impl FnOnce(&mut Attributes)) -> Result<usize, NetlinkError> {
+		let mut found = 0_usize;
+		match self.request(Service::TABLES, kind, 0, build, |_| found = found.saturating_add(1)) {
+			Ok(_) => Ok(found),
+			Err(error) if error.errno() == Some(libc::ENOENT) => Ok(found),
 			Err(error) => Err(error),
 		}
 	}
@@ -460,9 +498,10 @@ impl Socket {
 	/// Asks for all objects that the attributes select, and returns the attributes of each.
 	pub fn dump(&mut self, kind: i32, build: impl Fn(&mut Attributes)) -> Result<Vec<Vec<u8>>, NetlinkError> {
 		for _ in 0..ATTEMPTS {
-			match self.request(kind, DUMP, &build) {
-				Ok((replies, true)) => return Ok(replies),
-				Ok((_, false)) => (),
+			let mut replies = Vec::new();
+			match self.request(Service::TABLES, kind, DUMP, &build, |bytes| replies.push(bytes.to_vec())) {
+				Ok(true) => return Ok(replies),
+				Ok(false) => (),
 				Err(error) if matches!(error.errno(), Some(libc::EINTR | libc::EAGAIN)) => (),
 				Err(error) => return Err(error),
 			}
@@ -470,19 +509,65 @@ impl Socket {
 		Err(NetlinkError::Restless)
 	}
 
-	/// The replies to a request, and whether they are of one piece.
+	/// Asks `service` for one object or, where `all`, for every one that the attributes select, and shows `each` as it
+	/// comes. What changes meanwhile may be seen or not.
+	pub fn stream(
+		&mut self,
+		service: Service,
+		kind: i32,
+		all: bool,
+		build: impl FnOnce(&mut Attributes),
+		each: impl FnMut(&[u8]),
+	) -> Result<(), NetlinkError> {
+		self.request(service, kind, if all { DUMP } else { 0 }, build, each).map(drop)
+	}
+
+	/// Sends `service` one message for each of `items`; each takes effect by itself. Returns the refusals.
+	pub fn tell<T>(
+		&mut self,
+		service: Service,
+		kind: i32,
+		items: &[T],
+		build: impl Fn(&mut Attributes, &T),
+	) -> Result<Vec<Refusal>, NetlinkError> {
+		let first = self.sequence;
+		let mut writer = Writer::default();
+		let mut next = first;
+		for item in items {
+			writer.message(service.kind(kind), REQUEST | ACK, next, [service.family, 0, 0, 0], |a| build(a, item));
+			next = next.wrapping_add(1);
+		}
+		self.sequence = next;
+		if writer.overflow || writer.bytes.len() > self.limit {
+			return Err(NetlinkError::TooLarge { bytes: writer.bytes.len(), limit: self.limit });
+		}
+		let mut refusals = Vec::new();
+		self.exchange(&writer.bytes, |message| {
+			let number = message.sequence.wrapping_sub(first) as usize;
+			if i32::from(message.kind) != libc::NLMSG_ERROR || number >= items.len() {
+				return;
+			}
+			if let Some((errno, words)) = verdict(&message).filter(|(errno, _)| *errno != 0) {
+				refusals.push(Refusal { message: number.saturating_add(1), errno, words });
+			}
+		})?;
+		Ok(refusals)
+	}
+
+	/// Shows `each` reply to a request; returns whether they are of one piece.
 	fn request(
 		&mut self,
+		service: Service,
 		kind: i32,
 		flags: u16,
 		build: impl FnOnce(&mut Attributes),
-	) -> Result<(Vec<Vec<u8>>, bool), NetlinkError> {
+		mut each: impl FnMut(&[u8]),
+	) -> Result<bool, NetlinkError> {
 		let sequence = self.sequence;
 		self.sequence = sequence.wrapping_add(1);
 		let mut writer = Writer::default();
-		// The kinds of nf_tables are below 256.
-		writer.message(nf_tables(kind as u16), flags | REQUEST, sequence, [INET, 0, 0, 0], build);
-		let (mut replies, mut consistent, mut refusal) = (Vec::new(), true, None);
+		writer.message(service.kind(kind), flags | REQUEST, sequence, [service.family, 0, 0, 0], build);
+		let (mut consistent, mut refusal) = (true, None);
 		self.exchange(&writer.bytes, |message| {
 			if message.sequence != sequence {
 				return;
@@ -494,12 +579,12 @@ impl Socket {
 					Some((errno, words)) if errno != 0 => refusal = Some(Refusal { message: 1, errno, words }),
 					_ => (),
 				},
-				_ => replies.extend(message.payload.get(FAMILY..).map(<[u8]>::to_vec)),
+				_ => message.payload.get(FAMILY..).into_iter().for_each(&mut each),
 			}
 		})?;
 		match refusal {
 			Some(refusal) => Err(NetlinkError::Refused(vec![refusal])),
-			None => Ok((replies, consistent)),
+			None => Ok(consistent),
 		}
 	}
 

@@ -1,6 +1,6 @@
 //! What those who ask are told.
 
-use crate::{mock::*, Members, Records};
+use crate::{mock::*, Digest, Members, Records};
 use frame_support::assert_ok;
 use ringfence_primitives::*;
 
@@ -79,5 +79,22 @@ fn a_dossier_says_why_and_until_when() {
 			assert_ok!(vote(isp, bad.id(), Vote::Reject));
 		}
 		assert_eq!(standing(), Standing::Rejected);
+	});
+}
+
+#[test]
+fn the_active_set_is_read_in_pages_in_the_order_of_names() {
+	on_chain(|| {
+		let mut active: Vec<_> = (1..=5).map(|last| activate(&format!("198.18.0.{last}"))).collect();
+		active.sort_unstable();
+		report(&indicator("198.18.1.1"));
+		let names = |decisions: &[Decision]| decisions.iter().map(|d| d.indicator.id()).collect::<Vec<_>>();
+		let all = Indicators::active(None, 9);
+		assert_eq!(names(&all), active, "what awaits votes is not in force");
+		assert_eq!(all.iter().collect::<ActiveDigest>(), Digest::<Test>::get());
+		assert_eq!(names(&Indicators::active(None, 2)), active[..2]);
+		assert_eq!(names(&Indicators::active(Some(active[1]), 2)), active[2..4]);
+		assert_eq!(names(&Indicators::active(Some(active[3]), 2)), active[4..]);
+		assert!(Indicators::active(Some(active[4]), 2).is_empty());
 	});
 }

@@ -1,0 +1,92 @@
+//! What is fuzzed: everything that reads what somebody else wrote. Each takes any bytes and tells whether they were
+//! accepted; none may panic, hang or ask for much memory, and whoever finds bytes that are accepted, and that no key of
+//! `forge` has signed, has found a hole.
+//!
+//! Included by path from the fuzzer's binaries and from `enforcer/tests/corpus.rs`, which replays what was found.
+
+use crate::forge;
+use codec::Decode;
+use ringfence_enforcer::{
+	core::{
+		blake2_256, eve,
+		finality::{AuthoritySet, GenesisProof, Handoffs},
+		frame::Frame,
+		proof,
+	},
+	daemon::{config::Config, control::Request},
+};
+use ringfence_primitives::Digest;
+use std::sync::OnceLock;
+
+/// The validators of the chain that is believed.
+pub const VALIDATORS: [u8; 4] = [1, 2, 3, 4];
+
+/// All of them, under the names of their corpora.
+#[allow(dead_code, reason = "a fuzzer's binary runs one")]
+pub static ALL: [(&str, fn(&[u8]) -> bool); 8] = [
+	("frame", frame),
+	("justification", justification),
+	("handoffs", handoffs),
+	("genesis", genesis),
+	("proof", proof),
+	("control-request", control_request),
+	("config", config),
+	("eve", eve),
+];
+
+fn set() -> &'static AuthoritySet {
+	static SET: OnceLock<AuthoritySet> = OnceLock::new();
+	SET.get_or_init(|| forge::first_set(&VALIDATORS))
+}
+
+fn json(data: &[u8]) -> Option<serde_json::Value> {
+	serde_json::from_slice(data).ok()
+}
+
+/// An item of the subscription, or a heartbeat, as JSON.
+pub fn frame(data: &[u8]) -> bool {
+	let Some(frame) = json(data).and_then(|item| Frame::decode(item).ok()) else { return false };
+	let changes = frame.clone().verify(set(), 0).is_ok();
+	let plain = frame.clone().verify_heartbeat(set(), 0, false).is_ok();
+	changes | plain | frame.verify_heartbeat(set(), 0, true).is_ok()
+}
+
+/// SCALE: a header's bytes and those of a justification.
+pub fn justification(data: &[u8]) -> bool {
+	let Ok((header, votes)) = <(Vec<u8>, Vec<u8>)>::decode(&mut &data[..]) else { return false };
+	set().verify(&header, &votes).is_ok()
+}
+
+/// The answer of `ringfence_handoffs`, as JSON.
+pub fn handoffs(data: &[u8]) -> bool {
+	let Some(answer) = json(data).and_then(|answer| Handoffs::decode(answer).ok()) else { return false };
+	answer.handoffs.iter().try_fold(set().clone(), |set, handoff| set.advance(handoff)).is_ok()
+}
+
+/// The answer of `ringfence_genesis`, as JSON; whatever it calls the first block is the one that is looked for.
+pub fn genesis(data: &[u8]) -> bool {
+	let Some(proof) = json(data).and_then(|answer| GenesisProof::decode(answer).ok()) else { return false };
+	AuthoritySet::genesis(&blake2_256(&proof.header), &proof).is_ok()
+}
+
+/// SCALE: a state root, trie nodes, keys.
+pub fn proof(data: &[u8]) -> bool {
+	type Input = (Digest, Vec<Vec<u8>>, Vec<Vec<u8>>);
+	let Ok((root, nodes, keys)) = Input::decode(&mut &data[..]) else { return false };
+	proof::read(&root, &nodes, &keys).is_ok()
+}
+
+/// A line that somebody writes to the daemon's socket.
+pub fn control_request(data: &[u8]) -> bool {
+	Request::decode(data).is_ok()
+}
+
+/// The configuration file.
+pub fn config(data: &[u8]) -> bool {
+	std::str::from_utf8(data).is_ok_and(|text| Config::parse(text).is_ok())
+}
+
+/// A line of the sensor's log.
+pub fn eve(data: &[u8]) -> bool {
+	eve::parse(data).is_ok_and(|alert| alert.is_some())
+}
