@@ -3,13 +3,39 @@
 //! These keys are part of the contract between the chain and its enforcers: a read proof is checked against them. They
 //! are pinned by tests here and compared with the real storage by a test of the runtime.
 
-use codec::Encode;
-use sp_crypto_hashing::{twox_128, twox_64};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+use sp_crypto_hashing::twox_128;
 
 /// The name, in the runtime, of the pallet that keeps the log.
 pub const PALLET: &str = "Indicators";
 /// The name, in the runtime, of the pallet that keeps the finality authorities.
 pub const FINALITY_PALLET: &str = "Grandpa";
+
+/// The number of an entry of the log, as its key in the map: big end first, and not hashed. So neighbours in the log are
+/// neighbours in the trie: appending touches few nodes, and a proof of several entries is hardly larger than one of a
+/// single entry.
+#[derive(
+	Clone,
+	Copy,
+	PartialEq,
+	Eq,
+	PartialOrd,
+	Ord,
+	Debug,
+	Encode,
+	Decode,
+	DecodeWithMemTracking,
+	MaxEncodedLen,
+	TypeInfo,
+)]
+pub struct LogNumber([u8; 8]);
+
+impl From<u64> for LogNumber {
+	fn from(seq: u64) -> Self {
+		Self(seq.to_be_bytes())
+	}
+}
 
 fn item(name: &str) -> [u8; 32] {
 	item_of(PALLET, name)
@@ -28,12 +54,10 @@ pub fn log_head() -> [u8; 32] {
 }
 
 /// Key of the [`crate::Change`] numbered `seq`.
-pub fn change(seq: u64) -> [u8; 48] {
-	let mut key = [0; 48];
-	let encoded = seq.encode();
+pub fn change(seq: u64) -> [u8; 40] {
+	let mut key = [0; 40];
 	key[..32].copy_from_slice(&item("ChangeLog"));
-	key[32..40].copy_from_slice(&twox_64(&encoded));
-	key[40..].copy_from_slice(&encoded);
+	key[32..].copy_from_slice(&LogNumber::from(seq).0);
 	key
 }
 

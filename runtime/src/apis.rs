@@ -22,7 +22,8 @@ use pallet_indicators::{ActiveCount, ProposedCount, Records};
 use pallet_tiers::{EnvelopeKeys, Isps, Leader, Ledger, Member, Members, Owners, Role};
 use ringfence_primitives::{
 	envelope::{EnvelopeRecord, Letter, WhitelistRecord},
-	AccountBytes, ActiveDigest, Address, Decision, Digest, Dossier, IndicatorId, MemberInfo, MemberRole, Millis, Proposal,
+	AccountBytes, ActiveDigest, Address, Decision, Digest, Dossier, IndicatorId, MemberInfo, MemberRole, Millis,
+	Proposal,
 };
 use sp_api::impl_runtime_apis;
 use sp_consensus_aura::{sr25519::AuthorityId as AuraId, Slot};

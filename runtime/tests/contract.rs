@@ -64,7 +64,7 @@ fn the_log_lies_where_enforcers_look() {
 	assert_eq!(Digest::<Runtime>::hashed_key(), keys::active_digest());
 	assert_eq!(ProtectedNetworks::<Runtime>::hashed_key(), keys::protected_networks());
 	for seq in [1, 255, u64::MAX] {
-		assert_eq!(ChangeLog::<Runtime>::hashed_key_for(seq), keys::change(seq));
+		assert_eq!(ChangeLog::<Runtime>::hashed_key_for(keys::LogNumber::from(seq)), keys::change(seq));
 	}
 }
 

@@ -15,7 +15,7 @@
 use frame_support::{assert_ok, traits::Hooks, BoundedVec};
 use pallet_indicators::{Call, ChangeLog, Error, Head, Records, Status};
 use ringfence_primitives::{
-	Action, ActiveDigest, Address, Ballot, ChangeKind, Confidence, Decision, Digest, Direction, Indicator, IndicatorId,
+	keys::LogNumber, Action, ActiveDigest, Address, Ballot, ChangeKind, Confidence, Decision, Digest, Direction, Indicator, IndicatorId,
 	Lifetime, Millis, Network, Note, Severity, Terms, ThreatClass, Tlp, Vote,
 };
 use ringfence_runtime::{
@@ -453,7 +453,7 @@ impl Simulation {
 		let mut expired = BTreeSet::new();
 		let head = Head::<Runtime>::get().seq;
 		for seq in self.heard + 1..=head {
-			match ChangeLog::<Runtime>::get(seq).expect("the log keeps a million entries").kind {
+			match ChangeLog::<Runtime>::get(LogNumber::from(seq)).expect("the log keeps a million entries").kind {
 				ChangeKind::Activated(decision) => {
 					if Indicators::ensure_blockable(&decision.indicator).is_err() {
 						self.outcome.protected_active += 1;

@@ -21,7 +21,7 @@ use ringfence_enforcer::core::{
 	hex,
 };
 use ringfence_primitives::{keys, AccountBytes, Change, ChangeKind, IndicatorId, LogHead};
-use ringfence_runtime::{Hash, RuntimeEvent};
+use ringfence_runtime::{AccountId, Hash, Runtime, RuntimeEvent};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use sp_core::{crypto::Ss58Codec, sr25519, Pair};
@@ -344,6 +344,22 @@ impl Chain {
 	/// The nonce of the account's next transaction, those in the node's pool counted.
 	pub async fn next_nonce(&self, signer: &sr25519::Pair) -> Result<u32> {
 		self.ask("system_accountNextIndex", rpc_params![signer.public().to_ss58check()]).await
+	}
+
+	/// The nonce of the first transaction of `signer` that the best block's state does not know of.
+	pub async fn nonce(&self, signer: &sr25519::Pair) -> Result<u32> {
+		let key = frame_system::Account::<Runtime>::hashed_key_for(AccountId::from(signer.public().0));
+		let account: Option<String> = self.ask("state_getStorage", rpc_params![hex::encode(&key)]).await?;
+		let account =
+			account.map(|value| decode::<frame_system::AccountInfo<u32, ()>>("an account", &value)).transpose()?;
+		Ok(account.map_or(0, |account| account.nonce))
+	}
+
+	/// Hands a signed transaction to the node.
+	pub async fn send(&self, transaction: &[u8]) -> Result<()> {
+		let hash: String = self.ask("author_submitExtrinsic", rpc_params![hex::encode(transaction)]).await?;
+		drop(hash);
+		Ok(())
 	}
 
 	/// Hands a signed transaction to the node; what becomes of it.

@@ -4,7 +4,7 @@ use crate::{
 	chain::{within, Chain},
 	error::{Context, Error, Result},
 	process::{self, binary, chain_spec, Process, WorkDir},
-	validators::{node_key, peer_id, with_peer, READY},
+	validators::{node_key, peer_id, session_keys, with_peer, READY},
 	Site, PATIENCE,
 };
 use codec::Encode;
@@ -97,7 +97,11 @@ impl Loopback {
 			None => command.args(["--listen-addr", &listen_address(free_port()?)]),
 		};
 		match part {
-			Part::Validator(site) => command.arg(format!("--{}", site.person().to_lowercase())),
+			Part::Validator(site) => {
+				let keys = self.work.folder(&format!("{name}-keys"))?;
+				session_keys(site, &keys)?;
+				command.args(["--validator", "--name", name]).arg("--keystore-path").arg(keys)
+			}
 			Part::Newcomer => command.args(["--validator", "--name", name]),
 			Part::Guest => command.args(["--name", name]),
 		};

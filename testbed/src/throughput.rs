@@ -5,7 +5,7 @@
 //! own, as an alert would be, and the other three ISPs vote as soon as it is in the pool.
 
 use crate::{
-	chain::{included, next, value_key, within, Chain},
+	chain::{next, value_key, within, Chain},
 	error::{Error, Result},
 	loopback::{key, Loopback, Node},
 	timeline::Spread,
@@ -17,7 +17,7 @@ use futures::{
 	stream::{FuturesUnordered, StreamExt},
 	try_join,
 };
-use jsonrpsee::core::client::Subscription;
+use jsonrpsee::core::ClientError;
 use ringfence_enforcer::core::extrinsic::{self, Anchor};
 use ringfence_primitives::{
 	call, Action, Address, Ballot, ChangeKind, Confidence, Direction, Indicator, IndicatorId, Lifetime, Note, Severity,
@@ -28,12 +28,12 @@ use serde_json::{json, Value};
 use sp_core::{sr25519, Pair};
 use std::{
 	cell::{Cell, RefCell},
-	collections::HashMap,
+	collections::{BTreeMap, HashMap},
 	rc::Rc,
 	time::Duration,
 };
 use tokio::{
-	sync::{mpsc, Mutex},
+	sync::{mpsc, watch, Mutex},
 	time::{interval_at, Instant},
 };
 
@@ -63,39 +63,95 @@ pub struct Settings {
 	pub json: bool,
 }
 
+/// Best blocks after which a transaction that is due and in none of them is submitted anew: a pool can lose one to a fork.
+const PATIENCE_BLOCKS: u32 = 8;
+
 /// An account that makes one transaction after another at one node.
 struct Signer<'a> {
 	node: &'a Node,
 	pair: sr25519::Pair,
 	anchor: Anchor,
-	nonce: Mutex<u32>,
+	/// The nonce of the next transaction.
+	next: Mutex<u32>,
+	/// That of the first which the best block's state does not know of.
+	known: watch::Sender<u32>,
+	/// The calls of transactions that the best block's state does not know of, and since how many blocks they are out.
+	out: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
 	/// Bytes that it has submitted.
 	bytes: Cell<u64>,
+	/// Transactions that it had to submit anew.
+	again: Cell<u64>,
 }
 
 impl<'a> Signer<'a> {
 	async fn new(node: &'a Node, secret: &str, anchor: Anchor) -> Result<Self> {
 		let pair = key(secret)?;
-		let nonce = Mutex::new(node.chain.next_nonce(&pair).await?);
-		Ok(Self { node, pair, anchor, nonce, bytes: Cell::new(0) })
+		let nonce = node.chain.nonce(&pair).await?;
+		Ok(Self {
+			node,
+			pair,
+			anchor,
+			next: Mutex::new(nonce),
+			known: watch::Sender::new(nonce),
+			out: RefCell::default(),
+			bytes: Cell::new(0),
+			again: Cell::new(0),
+		})
 	}
 
-	/// Submits a call, one at a time; what becomes of it. None where the pool has it and cannot say: a view of a new block
-	/// took it up from the pool before the submission itself reached that view.
-	async fn submit(&self, call: &[u8]) -> Result<Option<Subscription<Value>>> {
-		let mut nonce = self.nonce.lock().await;
-		let transaction = extrinsic::sign(&self.pair, call, *nonce, &self.anchor);
-		let updates = loop {
-			match self.node.chain.watch(&transaction).await {
-				Err(error) if error.to_string().contains("Already Imported") => break None,
-				// The pool looked at it in a block of a fork that was given up meanwhile.
-				Err(error) if error.to_string().contains("State already discarded") => (),
-				updates => break Some(updates?),
-			}
-		};
-		*nonce += 1;
+	/// Submits a call, one at a time. Returns its nonce.
+	async fn submit(&self, call: Vec<u8>) -> Result<u32> {
+		let mut next = self.next.lock().await;
+		let nonce = *next;
+		self.send(&call, nonce).await?;
+		self.out.borrow_mut().insert(nonce, (call, 0));
+		*next += 1;
+		Ok(nonce)
+	}
+
+	/// Hands a call to the pool. That it does not take it is no error: what counts is whether a block has it in the end.
+	async fn send(&self, call: &[u8], nonce: u32) -> Result<()> {
+		let transaction = extrinsic::sign(&self.pair, call, nonce, &self.anchor);
 		self.bytes.set(self.bytes.get() + transaction.len() as u64);
-		Ok(updates)
+		match self.node.chain.send(&transaction).await {
+			Err(Error::Rpc { source, .. }) if matches!(*source, ClientError::Call(_)) => Ok(()),
+			sent => sent,
+		}
+	}
+
+	/// Follows the account's nonce for as long as it is polled, and submits anew what got lost.
+	async fn keep(&self) -> Result<()> {
+		let mut heads = self.node.chain.best_heads().await?;
+		loop {
+			within(PATIENCE, "a new block", next(&mut heads)).await?;
+			let known = self.node.chain.nonce(&self.pair).await?;
+			let lost = {
+				let mut out = self.out.borrow_mut();
+				*out = out.split_off(&known);
+				out.values_mut().for_each(|(_, blocks)| *blocks += 1);
+				out.first_entry().filter(|first| *first.key() == known && first.get().1 > PATIENCE_BLOCKS).map(
+					|mut first| {
+						first.get_mut().1 = 0;
+						first.get().0.clone()
+					},
+				)
+			};
+			self.known.send_if_modified(|newest| std::mem::replace(newest, known.max(*newest)) < known);
+			if let Some(call) = lost {
+				self.again.set(self.again.get() + 1);
+				self.send(&call, known).await?;
+			}
+		}
+	}
+
+	/// Waits until the best block's state knows of the transaction with this nonce.
+	async fn included(&self, nonce: u32) -> Result<()> {
+		let mut known = self.known.subscribe();
+		// The sender lives as long as this account.
+		let known = known.wait_for(|known| *known > nonce);
+		within(PATIENCE, "a transaction to be in a block", async { Ok(known.await.map(drop).unwrap_or_default()) })
+			.await
+			.map_err(|error| self.node.explain(error))
 	}
 }
 
@@ -175,7 +231,12 @@ pub async fn throughput(settings: &Settings) -> Result<()> {
 		tally.submitted.set(Some(Instant::now()));
 		Ok::<_, Error>((start.elapsed(), cpu()))
 	};
-	let ((took, after), figures) = try_join!(work, observe(network.chain(Site::A), &tally))?;
+	let measured = async { try_join!(work, observe(network.chain(Site::A), &tally)) };
+	let kept = try_join_all(lists.iter().chain(&desks).map(Signer::keep));
+	let ((took, after), figures) = tokio::select! {
+		measured = measured => measured?,
+		kept = kept => return kept.map(drop),
+	};
 
 	let cores: Vec<f64> = after
 		.iter()
@@ -183,7 +244,8 @@ pub async fn throughput(settings: &Settings) -> Result<()> {
 		.map(|(after, before)| after.saturating_sub(*before).as_secs_f64() / took.as_secs_f64())
 		.collect();
 	let bytes = lists.iter().chain(&desks).map(|signer| signer.bytes.get()).sum::<u64>();
-	let summary = Summary { figures, reported: tally.reported.get(), bytes, took, cores };
+	let again = lists.iter().chain(&desks).map(|signer| signer.again.get()).sum();
+	let summary = Summary { figures, reported: tally.reported.get(), bytes, again, took, cores };
 	if settings.json {
 		println!("{}", summary.json());
 	} else {
@@ -224,42 +286,23 @@ async fn report(
 					let end = due.min(sent + u64::from(call::MAX_BATCH));
 					// Every fourth address: the ISPs' lists have nothing in common. Far fewer than 2^28.
 					let indicators: Vec<_> = (sent..end).map(|n| host(LISTS + (n * isps) as u32 + place as u32)).collect();
-					let updates = signer.submit(&call::report_batch(&terms, &indicators)).await?;
+					let nonce = signer.submit(call::report_batch(&terms, &indicators)).await?;
 					tally.reported.set(tally.reported.get() + (end - sent));
 					sent = end;
 					let ballots: Rc<[Ballot]> = indicators
 						.iter()
 						.map(|indicator| Ballot { id: indicator.id(), terms: hash, vote: Vote::Approve })
 						.collect();
-					under_way.push(async move {
-						let what = "a batch of reports to be in a block";
-						match updates {
-							Some(mut updates) => drop(within(PATIENCE, what, included("a batch of reports", &mut updates)).await?),
-							None => within(PATIENCE, what, recorded(&signer.node.chain, &ballots)).await?,
-						}
-						Ok::<_, Error>(ballots)
-					});
+					under_way.push(async move { signer.included(nonce).await.map(|()| ballots) });
 				}
 			},
 			Some(done) = under_way.next() => {
-				let ballots = done.map_err(|error| signer.node.explain(error))?;
+				let ballots = done?;
 				for other in &others {
 					// A voter ends early only with an error, which ends everything.
 					let _ = other.send(ballots.clone());
 				}
 			},
-		}
-	}
-	Ok(())
-}
-
-/// Waits until the chain has a record of what is voted on.
-async fn recorded(chain: &Chain, ballots: &[Ballot]) -> Result<()> {
-	let mut heads = chain.best_heads().await?;
-	while let Some(ballot) = ballots.first() {
-		next(&mut heads).await?;
-		if !chain.indicator(&ballot.id).await?.is_null() {
-			break;
 		}
 	}
 	Ok(())
@@ -273,7 +316,7 @@ async fn vote(signer: &Signer<'_>, mut ballots: mpsc::UnboundedReceiver<Rc<[Ball
 			waiting.extend_from_slice(&more);
 		}
 		for batch in waiting.chunks(call::MAX_BATCH as usize) {
-			drop(signer.submit(&call::vote_batch(batch)).await?);
+			signer.submit(call::vote_batch(batch)).await?;
 		}
 	}
 	Ok(())
@@ -289,11 +332,11 @@ async fn alert(desks: &[Signer<'_>], settings: &Settings, start: Instant, tally:
 		let indicator = host(ALERTS + number);
 		let id = indicator.id();
 		tally.alerts.borrow_mut().insert(id, Instant::now());
-		drop(desks[place].submit(&call::report(&indicator, &terms)).await?);
+		desks[place].submit(call::report(&indicator, &terms)).await?;
 		tally.reported.set(tally.reported.get() + 1);
 		let vote = call::vote(&id, &hash, Vote::Approve);
 		let others = desks.iter().enumerate().filter(|(other, _)| *other != place);
-		try_join_all(others.map(|(_, desk)| desk.submit(&vote))).await?;
+		try_join_all(others.map(|(_, desk)| desk.submit(vote.clone()))).await?;
 	}
 	Ok(())
 }
@@ -345,6 +388,8 @@ struct Summary {
 	figures: Figures,
 	reported: u64,
 	bytes: u64,
+	/// Transactions that had to be submitted anew.
+	again: u64,
 	took: Duration,
 	/// Processor cores that each node kept busy.
 	cores: Vec<f64>,
@@ -403,13 +448,14 @@ impl Summary {
 		let each = self.cores.iter().map(|cores| format!("{cores:.2}")).collect::<Vec<_>>().join(", ");
 		text += &format!(
 			"\nsustained      {:.0} indicators a second; {} of {} reported are active\n\
-			 blocks         {median:.0} % of the weight at the median, {most:.0} % at most; {:.0} kB of transactions a slot\n\
+			 blocks         {median:.0} % of the weight at the median, {most:.0} % at most; {:.0} kB of transactions a slot, {} submitted anew\n\
 			 nodes          {each} cores, {:.2} together\n\
 			 single report  p50 {p50:.2} s, p99 {p99:.2} s, max {max:.2} s from its submission to its final activation ({} of them)\n",
 			self.sustained(),
 			self.activated(),
 			self.reported,
 			self.block_bytes() / 1_000.0,
+			self.again,
 			self.cores.iter().sum::<f64>(),
 			self.figures.alerts.count(),
 		);
@@ -421,7 +467,7 @@ impl Summary {
 		let [p50, p99, max] = self.alerts();
 		json!({
 			"sustained": self.sustained(), "rows": self.rows(), "reported": self.reported, "activated": self.activated(),
-			"fill": { "p50": median, "max": most }, "slotBytes": self.block_bytes(), "cores": self.cores,
+			"fill": { "p50": median, "max": most }, "slotBytes": self.block_bytes(), "again": self.again, "cores": self.cores,
 			"single": { "p50": p50, "p99": p99, "max": max, "count": self.figures.alerts.count() },
 		})
 	}
@@ -437,7 +483,8 @@ mod tests {
 		let at = |seconds| first + Duration::from_secs(seconds);
 		let activated = vec![(at(0), 700), (at(5), 5_000), (at(12), 7_000)];
 		let figures = Figures { activated, ..Figures::default() };
-		let summary = Summary { figures, reported: 12_700, bytes: 0, took: at(12) - first, cores: vec![0.5; 4] };
+		let summary =
+			Summary { figures, reported: 12_700, bytes: 0, again: 0, took: at(12) - first, cores: vec![0.5; 4] };
 		assert_eq!(summary.activated(), 12_700);
 		assert_eq!(summary.sustained(), 1_000.0);
 		assert_eq!(summary.rows(), [500.0, 700.0]);

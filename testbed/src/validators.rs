@@ -2,13 +2,13 @@
 
 use crate::{
 	chain::Chain,
-	error::Result,
+	error::{Context, Error, Result},
 	process::{binary, chain_spec, Process, WorkDir},
 	topology::{Place, Site},
 	Options,
 };
-use sp_core::{ed25519, Pair};
-use std::time::Duration;
+use sp_core::{ed25519, sr25519, Pair};
+use std::{path::Path, time::Duration};
 
 /// How long a node may take until its RPC answers, on a machine that is busy with other things.
 pub(crate) const READY: Duration = Duration::from_secs(120);
@@ -32,6 +32,26 @@ pub(crate) fn peer_id(number: usize) -> Vec<u8> {
 	seed[24..].copy_from_slice(&(number as u64).to_be_bytes());
 	let public = ed25519::Pair::from_seed(&seed).public();
 	[&[0x00, 0x24, 0x08, 0x01, 0x12, 0x20][..], &public.0[..]].concat()
+}
+
+/// Makes a keystore with the well-known session keys of a site's ISP. They are stored as seeds: a node derives the key
+/// for each signature anew, and with the phrases that the SDK's `--alice` brings it would spend a tenth of its time on that.
+pub(crate) fn session_keys(site: Site, folder: &Path) -> Result<()> {
+	let secret = site.isp_secret();
+	let write = |kind: &[u8], public: &[u8], seed: &[u8]| {
+		let hex = |bytes: &[u8]| sp_core::bytes::to_hex(bytes, false).split_off(2);
+		let name = hex(kind) + &hex(public);
+		std::fs::write(folder.join(name), format!("\"0x{}\"", hex(seed))).context("writing a session key")
+	};
+	let malformed = |cause: sp_core::crypto::SecretStringError| Error::Malformed {
+		what: format!("the secret {secret}"),
+		cause: format!("{cause:?}"),
+	};
+	// Both kinds of keys have a seed where the whole path is hard.
+	let (aura, seed) = sr25519::Pair::from_string_with_seed(&secret, None).map_err(malformed)?;
+	write(b"aura", &aura.public().0, &seed.unwrap_or_default())?;
+	let (grandpa, seed) = ed25519::Pair::from_string_with_seed(&secret, None).map_err(malformed)?;
+	write(b"gran", &grandpa.public().0, &seed.unwrap_or_default())
 }
 
 /// The address of an ISP's node that listens at `address`, with the peer id that it must prove to have.
@@ -59,11 +79,15 @@ impl Validator {
 	pub fn start(place: &Place, options: &Options, work: &WorkDir) -> Result<Self> {
 		let site = place.site;
 		let name = format!("validator-{}", site.letter());
+		let keys = work.folder(&format!("{name}-keys"))?;
+		session_keys(site, &keys)?;
 		let mut command = place.isp.command(binary("ringfence-node")?);
 		command
 			.arg("--chain")
 			.arg(chain_spec()?)
-			.arg(format!("--{}", site.person().to_lowercase()))
+			.args(["--validator", "--name", &name])
+			.arg("--keystore-path")
+			.arg(&keys)
 			.arg("--base-path")
 			.arg(work.folder(&name)?)
 			.args(["--listen-addr", &listen_address(site), "--allow-private-ip", "--no-mdns", "--no-telemetry"])

@@ -122,11 +122,6 @@ impl FrameError {
 pub struct Verified<T>(T);
 
 impl<T> Verified<T> {
-	/// For the modules that verify.
-	pub(super) fn new(proven: T) -> Self {
-		Self(proven)
-	}
-
 	/// What is proven.
 	pub fn into_inner(self) -> T {
 		self.0

@@ -149,7 +149,7 @@ mod tests {
 	#[test]
 	fn pauses_grow_to_a_bound_and_begin_again() {
 		let mut roster = three();
-		let mut pause = |roster: &mut Roster| {
+		let pause = |roster: &mut Roster| {
 			roster.failed(0, 0, 0, "refused".into());
 			roster.seats()[0].rests_until
 		};

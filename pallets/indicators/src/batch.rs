@@ -40,17 +40,14 @@ impl Results {
 fn most_around<T: Config>(items: u32) -> Weight {
 	let members = items.saturating_mul(2).saturating_add(T::Members::isp_count());
 	let deeds = members.saturating_add(T::Members::isp_count());
-	T::WeightInfo::pages(items.saturating_mul(2).saturating_add(1))
-		.saturating_add(T::WeightInfo::deeds(deeds, members))
+	T::WeightInfo::pages(items.saturating_mul(2).saturating_add(1)).saturating_add(T::WeightInfo::deeds(deeds, members))
 }
 
 impl<T: Config> Pallet<T> {
 	/// The most that a batch of `items` reports weighs.
 	pub(crate) fn report_batch_weight(items: usize) -> Weight {
 		let items = items as u32;
-		T::WeightInfo::report_batch(items)
-			.max(T::WeightInfo::vote_batch(items))
-			.saturating_add(most_around::<T>(items))
+		T::WeightInfo::report_batch(items).max(T::WeightInfo::vote_batch(items)).saturating_add(most_around::<T>(items))
 	}
 
 	/// The most that a batch of `items` votes weighs.

@@ -75,7 +75,7 @@ fn fill_log<T: Config>(appends: u32) {
 	let seq = T::LogRetention::get();
 	for seq in (oldest..).take(appends as usize) {
 		let entry = Change { seq, at: 0, previous: [0; 32], kind: ChangeKind::Revoked(subject(0)) };
-		ChangeLog::<T>::insert(seq, entry);
+		ChangeLog::<T>::insert(keys::LogNumber::from(seq), entry);
 	}
 	Head::<T>::put(LogHead { seq, hash: [1; 32], oldest });
 }

@@ -2,7 +2,7 @@
 
 use crate::{ChangeLog, Config, Event, Head, Members, Pallet};
 use frame_support::traits::{Get, Time};
-use ringfence_primitives::{envelope::Sealed, Change, ChangeKind, LogHead, Millis};
+use ringfence_primitives::{envelope::Sealed, keys::LogNumber, Change, ChangeKind, LogHead, Millis};
 
 impl<T: Config> Pallet<T> {
 	/// Puts into the log what a provider tells its own subscribers. Returns the number of the change. How often a provider
@@ -28,9 +28,9 @@ impl<T: Config> Pallet<T> {
 		head.seq = seq;
 		head.hash = change.hash();
 		head.oldest = head.oldest.max(1);
-		ChangeLog::<T>::insert(seq, change);
+		ChangeLog::<T>::insert(LogNumber::from(seq), change);
 		if seq.saturating_sub(head.oldest) >= T::LogRetention::get() {
-			ChangeLog::<T>::remove(head.oldest);
+			ChangeLog::<T>::remove(LogNumber::from(head.oldest));
 			head.oldest = head.oldest.saturating_add(1);
 		}
 		seq
@@ -44,7 +44,7 @@ impl<T: Config> Pallet<T> {
 		let mut kept = 0u64;
 		let mut previous: Option<Change> = None;
 		for seq in head.oldest.max(1)..=head.seq {
-			let change = ChangeLog::<T>::get(seq).ok_or("an entry of the log is missing")?;
+			let change = ChangeLog::<T>::get(LogNumber::from(seq)).ok_or("an entry of the log is missing")?;
 			ensure!(change.seq == seq, "an entry of the log is misnumbered");
 			if let Some(previous) = previous {
 				ensure!(change.previous == previous.hash(), "the log's chain is broken");

@@ -94,7 +94,7 @@ pub mod pallet {
 	use frame_support::{pallet_prelude::*, traits::Time};
 	use frame_system::pallet_prelude::*;
 	use ringfence_primitives::{
-		call::MAX_BATCH, ActiveDigest, Ballot, Change, Indicator, IndicatorId, LogHead, Millis, Network, Terms, Vote,
+		call::MAX_BATCH, keys::LogNumber, ActiveDigest, Ballot, Change, Indicator, IndicatorId, LogHead, Millis, Network, Terms, Vote,
 	};
 
 	const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
@@ -210,7 +210,7 @@ pub mod pallet {
 
 	/// The change log. Its key is part of the contract with enforcers: `ringfence_primitives::keys`.
 	#[pallet::storage]
-	pub type ChangeLog<T: Config> = StorageMap<_, Twox64Concat, u64, Change>;
+	pub type ChangeLog<T: Config> = StorageMap<_, Identity, LogNumber, Change>;
 
 	/// Where the change log stands. Its key is part of the contract with enforcers, too.
 	#[pallet::storage]

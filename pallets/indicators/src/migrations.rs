@@ -3,7 +3,7 @@
 //! Each is done in one block, so it takes time in proportion to the records: a chain that holds more than some ten thousand
 //! misses slots while its nodes work, and then goes on.
 
-use crate::{sitting::Sitting, Config, Dispute, Pallet, ProposedCount, Record, RecordOf, Status};
+use crate::{sitting::Sitting, ChangeLog, Config, Dispute, Pallet, ProposedCount, Record, RecordOf, Status};
 use alloc::vec::Vec;
 use codec::Decode;
 use core::marker::PhantomData;
@@ -13,10 +13,10 @@ use frame_support::{
 	weights::Weight,
 	BoundedVec,
 };
-use ringfence_primitives::{Indicator, IndicatorId, Millis, Terms, Vote};
+use ringfence_primitives::{keys::LogNumber, Change, Indicator, IndicatorId, Millis, Terms, Vote};
 
 /// Version 1 to 2: provisional indicators, disputes and confidence in every record; the digest of the active set; records
-/// by address; open reports by reporter; endings in pages. What a subscriber reported is its ISP's report from now on.
+/// by address; open reports by reporter; endings in pages; the log in the order of its numbers. What a subscriber reported is its ISP's report from now on.
 pub type MigrateV1ToV2<T> = VersionedMigration<1, 2, V1ToV2<T>, Pallet<T>, <T as frame_system::Config>::DbWeight>;
 
 /// The work of [`MigrateV1ToV2`], without the look at the version.
@@ -28,6 +28,11 @@ impl<T: Config> UncheckedOnRuntimeUpgrade for V1ToV2<T> {
 		let _ = v1::Endings::<T>::clear(u32::MAX, None);
 		v1::CounterForRecords::<T>::kill();
 		ProposedCount::<T>::kill();
+		let log: Vec<_> = v1::ChangeLog::<T>::drain().collect();
+		let entries = log.len() as u64;
+		for (seq, change) in log {
+			ChangeLog::<T>::insert(LogNumber::from(seq), change);
+		}
 		let old: Vec<_> = v1::Records::<T>::iter().collect();
 		let records = old.len() as u64;
 		let mut sitting = Sitting::<T>::open();
@@ -42,8 +47,11 @@ impl<T: Config> UncheckedOnRuntimeUpgrade for V1ToV2<T> {
 		}
 		sitting.close();
 		// Each record is read and written; so may be its reporter's count, its address and its pages, and what lists were
-		// kept of it before.
-		T::DbWeight::get().reads_writes(records.saturating_mul(4), records.saturating_mul(6).saturating_add(4))
+		// kept of it before. Each entry of the log is read, removed and written.
+		T::DbWeight::get().reads_writes(
+			records.saturating_mul(4).saturating_add(entries),
+			records.saturating_mul(6).saturating_add(entries.saturating_mul(2)).saturating_add(4),
+		)
 	}
 
 	#[cfg(feature = "try-runtime")]
@@ -70,6 +78,8 @@ pub(crate) mod v1 {
 	#[storage_alias]
 	pub type Records<T: Config> =
 		StorageMap<Pallet<T>, Identity, IndicatorId, Record<<T as frame_system::Config>::AccountId>>;
+	#[storage_alias]
+	pub type ChangeLog<T: Config> = StorageMap<Pallet<T>, Twox64Concat, u64, Change>;
 	#[storage_alias]
 	pub type CounterForRecords<T: Config> = StorageValue<Pallet<T>, u32, ValueQuery>;
 	#[storage_alias]

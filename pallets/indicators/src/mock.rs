@@ -266,7 +266,12 @@ pub fn in_force() -> Vec<Decision> {
 		.collect()
 }
 
+/// Entry `seq` of the change log, if it is kept.
+pub fn entry(seq: u64) -> Option<Change> {
+	crate::ChangeLog::<Test>::get(keys::LogNumber::from(seq))
+}
+
 /// The newest change.
 pub fn newest() -> ChangeKind {
-	crate::ChangeLog::<Test>::get(crate::Head::<Test>::get().seq).unwrap().kind
+	entry(crate::Head::<Test>::get().seq).unwrap().kind
 }

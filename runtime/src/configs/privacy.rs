@@ -67,11 +67,11 @@ impl pallet_envelopes::Log<AccountId> for Announcements {
 	#[cfg(feature = "runtime-benchmarks")]
 	fn fill() {
 		use frame_support::traits::Get;
-		use ringfence_primitives::{Address, Change, ChangeKind, Indicator, LogHead};
+		use ringfence_primitives::{keys::LogNumber, Address, Change, ChangeKind, Indicator, LogHead};
 		let oldest = 1;
 		let kind = ChangeKind::Revoked(Indicator::Host(Address::V4([0; 4])));
 		let entry = Change { seq: oldest, at: 0, previous: [0; 32], kind };
-		pallet_indicators::ChangeLog::<Runtime>::insert(oldest, entry);
+		pallet_indicators::ChangeLog::<Runtime>::insert(LogNumber::from(oldest), entry);
 		let seq = <Runtime as pallet_indicators::Config>::LogRetention::get();
 		pallet_indicators::Head::<Runtime>::put(LogHead { seq, hash: [1; 32], oldest });
 	}

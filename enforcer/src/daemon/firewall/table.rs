@@ -1239,7 +1239,6 @@ mod tests {
 		let target =
 			Target::Endpoint(Endpoint { address: Address::V6([0xff; 16]), protocol: Transport::Sctp, port: u16::MAX });
 		let element = Element { key: target.key(), timeout_ms: Some(1), rate: Some(PacketRate::MAX) };
-		let mut batch = Batch::new(0);
 		let generation = Generation::Odd;
 		let block = Set::Block { kind: Kind::Limit, direction: Direction::Both, shape, generation };
 		let wide: Network = "2001:db8::/120".parse().unwrap();

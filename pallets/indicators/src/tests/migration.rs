@@ -11,7 +11,7 @@ use frame_support::{
 	storage::unhashed,
 	traits::{GetStorageVersion, OnRuntimeUpgrade, StorageVersion},
 };
-use ringfence_primitives::{ActiveDigest, Indicator, Vote};
+use ringfence_primitives::{keys, ActiveDigest, Indicator, Vote};
 
 /// `Status` as it was.
 #[derive(Encode)]
@@ -48,6 +48,11 @@ fn put_version_1() {
 	put(&indicator("198.18.0.3"), 2, Some(2), Was::Proposed, START + HOUR / 2, vec![(2, Vote::Approve)]);
 	let rejected = vec![(3, Vote::Reject), (4, Vote::Reject)];
 	put(&indicator("198.18.0.4"), 1, Some(1), Was::Rejected, START + HOUR / 4, rejected);
+	// The mock's chain begins with two entries.
+	for seq in 1..=2 {
+		let change = crate::ChangeLog::<Test>::take(keys::LogNumber::from(seq)).unwrap();
+		v1::ChangeLog::<Test>::insert(seq, change);
+	}
 	StorageVersion::new(1).put::<Indicators>();
 }
 

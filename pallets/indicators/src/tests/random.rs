@@ -202,7 +202,7 @@ impl Listener {
 	fn listen(&mut self) {
 		let head = Head::<Test>::get();
 		for seq in self.heard + 1..=head.seq {
-			match ChangeLog::<Test>::get(seq).expect("no step makes more changes than the log keeps").kind {
+			match entry(seq).expect("no step makes more changes than the log keeps").kind {
 				ChangeKind::Activated(d) => {
 					assert!(self.told.insert(d.indicator.clone(), d).is_none(), "activated what was active")
 				}
