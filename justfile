@@ -46,6 +46,10 @@ bench-finality *arguments: build
 bench-throughput *arguments: build
 	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench throughput {{ arguments }}
 
+# Measures how long the worst full blocks take to import.
+bench-blocks *arguments: build
+	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench blocks {{ arguments }}
+
 # Measures loading and changing the firewall. As root.
 bench-firewall *arguments: setup
 	{{ lib }}; build_all --all-targets; "$CARGO_TARGET_DIR/release/examples/bench-firewall" {{ arguments }}

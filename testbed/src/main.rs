@@ -1,10 +1,10 @@
 //! `ringfence-testbed`: the demo, a local network, and figures.
 
 use clap::{Parser, Subcommand};
-use ringfence_testbed::{bench, demo, interruptible, localnet, throughput, Error};
+use ringfence_testbed::{bench, blocks, demo, interruptible, localnet, throughput, Error};
 use std::process::ExitCode;
 
-/// Ringfence on one machine, in network namespaces. Needs root, but for the throughput.
+/// Ringfence on one machine, in network namespaces. Needs root, but for the throughput and the blocks.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -33,6 +33,8 @@ enum Bench {
 	Finality(bench::Settings),
 	/// How many indicators a second go through four validators, in batches, and how long a single report takes meanwhile
 	Throughput(throughput::Settings),
+	/// How long the worst full blocks take to import, beside what their weight says
+	Blocks(blocks::Settings),
 }
 
 // One thread: processes that it starts are bound to its life, and it lives to the end.
@@ -44,6 +46,7 @@ async fn main() -> ExitCode {
 			Command::Localnet { validators } => localnet::run(validators.into()).await,
 			Command::Bench(Bench::Finality(settings)) => bench::finality(&settings).await,
 			Command::Bench(Bench::Throughput(settings)) => throughput::throughput(&settings).await,
+			Command::Bench(Bench::Blocks(settings)) => blocks::blocks(&settings).await,
 		}
 	};
 	match interruptible(work).await {
