@@ -16,18 +16,7 @@ pub const FINALITY_PALLET: &str = "Grandpa";
 /// neighbours in the trie: appending touches few nodes, and a proof of several entries is hardly larger than one of a
 /// single entry.
 #[derive(
-	Clone,
-	Copy,
-	PartialEq,
-	Eq,
-	PartialOrd,
-	Ord,
-	Debug,
-	Encode,
-	Decode,
-	DecodeWithMemTracking,
-	MaxEncodedLen,
-	TypeInfo,
+	Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct LogNumber([u8; 8]);
 

@@ -15,8 +15,8 @@
 use frame_support::{assert_ok, traits::Hooks, BoundedVec};
 use pallet_indicators::{Call, ChangeLog, Error, Head, Records, Status};
 use ringfence_primitives::{
-	keys::LogNumber, Action, ActiveDigest, Address, Ballot, ChangeKind, Confidence, Decision, Digest, Direction, Indicator, IndicatorId,
-	Lifetime, Millis, Network, Note, Severity, Terms, ThreatClass, Tlp, Vote,
+	keys::LogNumber, Action, ActiveDigest, Address, Ballot, ChangeKind, Confidence, Decision, Digest, Direction,
+	Indicator, IndicatorId, Lifetime, Millis, Network, Note, Severity, Terms, ThreatClass, Tlp, Vote,
 };
 use ringfence_runtime::{
 	presets, AccountId, Indicators, Runtime, RuntimeCall, RuntimeGenesisConfig, RuntimeOrigin, System,

@@ -44,6 +44,9 @@ pub enum Error {
 		/// The cause.
 		source: Box<jsonrpsee::core::client::Error>,
 	},
+	/// The runtime could not be used, or did not take a block.
+	#[error(transparent)]
+	Workbench(#[from] ringfence_workbench::Error),
 	/// Something that ought to be well-formed was not.
 	#[error("{what}: {cause}")]
 	Malformed {

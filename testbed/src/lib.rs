@@ -9,9 +9,10 @@
 //! starts.
 //!
 //! What is about the chain alone, governance and throughput, runs on nodes that share the loopback, without root
-//! ([`loopback`]).
+//! ([`loopback`]). What is about the runtime alone, how long full blocks take, runs without nodes ([`blocks`]).
 
 pub mod bench;
+pub mod blocks;
 pub mod chain;
 pub mod demo;
 pub mod error;

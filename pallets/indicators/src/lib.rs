@@ -94,7 +94,8 @@ pub mod pallet {
 	use frame_support::{pallet_prelude::*, traits::Time};
 	use frame_system::pallet_prelude::*;
 	use ringfence_primitives::{
-		call::MAX_BATCH, keys::LogNumber, ActiveDigest, Ballot, Change, Indicator, IndicatorId, LogHead, Millis, Network, Terms, Vote,
+		call::MAX_BATCH, keys::LogNumber, ActiveDigest, Ballot, Change, Indicator, IndicatorId, LogHead, Millis,
+		Network, Terms, Vote,
 	};
 
 	const STORAGE_VERSION: StorageVersion = StorageVersion::new(2);
