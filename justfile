@@ -64,6 +64,7 @@ bench-throughput *arguments: build
 # Measures how many bytes a day an enforcer costs its line while nothing happens.
 bench-idle *arguments: build
 	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench idle {{ arguments }}
+
 # Measures how long the worst full blocks take to import.
 bench-blocks *arguments: build
 	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench blocks {{ arguments }}

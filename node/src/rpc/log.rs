@@ -169,7 +169,7 @@ impl FinalizedLog {
 			})
 			.collect::<Result<Vec<_>, LogError>>()?;
 		let head = keys::log_head();
-		let entries: Vec<[u8; 48]> = (from..=last).map(keys::change).collect();
+		let entries: Vec<[u8; 40]> = (from..=last).map(keys::change).collect();
 		let proof = self.prove(at, std::iter::once(&head[..]).chain(entries.iter().map(|key| &key[..])))?;
 		Ok(Self::framed(at, from, changes, proof))
 	}
