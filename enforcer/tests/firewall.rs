@@ -538,7 +538,7 @@ fn rules_read_as_a_person_would_write_them() {
 	// Exempt peers come before everything else on their side.
 	let from: Vec<_> = namespace.objects("rule").into_iter().filter(|rule| rule["chain"] == "from").collect();
 	assert!(from[0].to_string().contains("@protected_chain_v6_32"));
-	assert_eq!(from.len(), 5);
+	assert_eq!(from.len(), 6);
 }
 
 #[test]
@@ -1311,9 +1311,10 @@ fn a_flow_is_dropped_and_what_differs_in_one_thing_is_not() {
 	needs_kernel!();
 	let wire = Wire::new();
 	let mut firewall = wire.gateway.firewall();
-	for (gateway, bad, good, wider, length) in
-		[(GATEWAY, BAD, GOOD, "198.18.0.64/28", 36), (GATEWAY6, BAD6, GOOD6, "2001:db8::60/123", 56)]
-	{
+	for (gateway, bad, good, absent, wider, length) in [
+		(GATEWAY, BAD, GOOD, "198.18.0.9", "198.18.0.64/28", 36),
+		(GATEWAY6, BAD6, GOOD6, "2001:db8::9", "2001:db8::60/123", 56),
+	] {
 		let here = socket(&wire.gateway, gateway, 5000);
 		let (suspect, witness) = (socket(&wire.attacker, bad, 6000), socket(&wire.attacker, good, 6000));
 		let whole = FlowSignature {
@@ -1339,7 +1340,7 @@ fn a_flow_is_dropped_and_what_differs_in_one_thing_is_not() {
 		}
 		let other = [
 			FlowSignature { protocol: Some(6), ..whole },
-			FlowSignature { source: Some(network(good)), ..whole },
+			FlowSignature { source: Some(network(absent)), ..whole },
 			FlowSignature { destination: Some(network(good)), ..whole },
 			FlowSignature { source_ports: PortRange::new(0, 5_999), ..whole },
 			FlowSignature { destination_ports: PortRange::new(5_001, 65_535), ..whole },

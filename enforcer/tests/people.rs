@@ -17,7 +17,7 @@ impl Home {
 		let state = directory.path().join("state");
 		fs::create_dir(&state).unwrap();
 		let text = format!(
-			"state-dir = {state:?}\n[chain]\nendpoints = [\"ws://192.0.2.1:9944\"]\n\
+			"state-dir = {state:?}\n[chain]\nendpoints = [\"ws://203.0.113.77:9944\"]\n\
 			[policy]\nprotected = [\"198.51.100.0/24\"]\n"
 		);
 		fs::write(directory.path().join("ringfence.toml"), text).unwrap();
@@ -70,8 +70,9 @@ fn without_an_enforcer_why_answers_from_what_the_last_one_left() {
 #[test]
 fn what_the_home_needs_is_never_blocked() {
 	let home = Home::new();
-	home.wish("192.0.2.0/24", "block");
-	for (peer, because) in [("192.0.2.1", "a node of the chain"), ("198.51.100.9", "protected in the configuration")] {
+	home.wish("203.0.113.0/24", "block");
+	for (peer, because) in [("203.0.113.77", "a node of the chain"), ("198.51.100.9", "protected in the configuration")]
+	{
 		let (code, text, _) = said(&home.run(&format!("why {peer}")));
 		assert_eq!(code, Some(0), "{text}");
 		assert!(text.contains("is never blocked") && text.contains(because), "{text}");

@@ -72,8 +72,8 @@ const ELEMENTS: usize = 400;
 /// the longer way (72 bytes each) and an addition (116), rounded up.
 pub const COMMAND_BYTES: usize = 2560;
 /// Bytes that a change of all flows can put into a batch, at the most: for each a removal and a new set with its element
-/// (400 bytes) and its rule (1.3 kB).
-pub const FLOW_BYTES: usize = IN_FORCE * 1792;
+/// (400 bytes) and its rule (1.6 kB).
+pub const FLOW_BYTES: usize = IN_FORCE * 2048;
 
 /// `NF_IP_PRI_RAW`.
 const PRIORITY: i32 = -300;
@@ -108,9 +108,9 @@ pub const BARRED: &str = "barred";
 
 /// Chains of the table without [`NEWCOMERS`]: two with a hook, five for each side, and those above.
 const CHAINS: usize = 2 + 2 * 5 + JUDGES.len() + 2;
-/// Rules that are there without any set: five at the hooks, four jumps a side, the judges', three of `contact` and one of
-/// `door`.
-pub const BASE_RULES: usize = 5 + 2 * 4 + JUDGES.len() + 3 + 1;
+/// Rules that are there without any set: five at the hooks, four jumps a side and one for neighbour discovery, the judges',
+/// three of `contact` and one of `door`.
+pub const BASE_RULES: usize = 5 + 2 * 5 + JUDGES.len() + 3 + 1;
 
 /// Sets that are always there, with flags, type and octets of a key. `contacts_*`: device and peer; `uplinks`: names of
 /// interfaces.
@@ -600,8 +600,16 @@ pub fn create(batch: &mut Batch, flags: u32, comment: &str) {
 		}
 	}
 	for side in Side::ALL {
-		let below = Kind::ALL.into_iter().map(|kind| subchain(side, kind)).chain([flow_chain(side)]);
-		below.for_each(|name| rule(batch, chain(side), APPEND, |e| e.verdict(libc::NFT_JUMP, Some(name))));
+		let jump = |batch: &mut Batch, name| {
+			rule(batch, chain(side), APPEND, |e| e.verdict(libc::NFT_JUMP, Some(name)));
+		};
+		Kind::ALL.into_iter().for_each(|kind| jump(batch, subchain(side, kind)));
+		// A flow that is told by little more than its length must not cut the home off from its own link.
+		rule(batch, chain(side), APPEND, |e| {
+			e.neighbour_discovery(133, 137);
+			e.verdict(libc::NFT_RETURN, None);
+		});
+		jump(batch, flow_chain(side));
 	}
 	for (family, name) in CONTACT_SETS {
 		rule(batch, CONTACT, APPEND, |e| {
@@ -662,10 +670,7 @@ pub fn close_door(batch: &mut Batch) {
 	// Multicast listener discovery (130 to 132 and 143), routers and neighbours (133 to 137).
 	for (first, last) in [(130_u8, 137_u8), (143, 143)] {
 		rule(batch, NEWCOMERS, APPEND, |e| {
-			e.family(Family::V6);
-			e.protocol(58);
-			e.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, REGISTER);
-			e.between(&[first], &[last]);
+			e.neighbour_discovery(first, last);
 			e.verdict(NF_ACCEPT, None);
 		});
 	}
@@ -1041,6 +1046,14 @@ impl Expressions<'_, '_> {
 		});
 	}
 
+	/// Matches ICMPv6 messages of these types.
+	fn neighbour_discovery(&mut self, first: u8, last: u8) {
+		self.family(Family::V6);
+		self.protocol(58);
+		self.payload(libc::NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, REGISTER);
+		self.between(&[first], &[last]);
+	}
+
 	/// Matches packets of a connection that goes on, or that another has announced.
 	fn connection_goes_on(&mut self) {
 		const ESTABLISHED: u32 = 1 << 1;
@@ -1290,10 +1303,13 @@ mod tests {
 		let mut batch = Batch::new(0);
 		end_flow(&mut batch, slot);
 		begin_flow(&mut batch, slot, &flow, 1);
-		let rule = 1 + (1..).map_while(|n| batch.describe(n)).count();
 		add_flow(&mut batch, slot, &flow);
 		assert!(batch.size() * IN_FORCE <= FLOW_BYTES, "{}", batch.size());
-		let (_, bytes) = batch.describe(rule).unwrap();
+		// One that can be: what is read is checked.
+		let flow = Flow { signature: FlowSignature { icmp: None, ..flow.signature }, ..flow };
+		let mut batch = Batch::new(0);
+		add_flow(&mut batch, slot, &flow);
+		let (_, bytes) = batch.describe(1).unwrap();
 		// Longer user data the kernel does not take.
 		assert!(attribute(bytes, rule_attr::USERDATA).unwrap().len() <= 256);
 		assert_eq!(read_rule(bytes).unwrap().flow, Some((slot, flow)));

@@ -3,8 +3,8 @@
 
 use super::model::{Entry, Model};
 use crate::{
-	mock::*, ActiveCount, Deed, Digest, Event, Head, Members, OpenCount, Parameters, ProposedCount,
-	ProtectedNetworks, ProvisionalCount, Records, Settings, Status, Voice,
+	mock::*, ActiveCount, Deed, Digest, Event, Head, Members, OpenCount, Parameters, ProposedCount, ProtectedNetworks,
+	ProvisionalCount, Records, Settings, Status, Voice,
 };
 use frame_support::{assert_storage_noop, dispatch::DispatchResultWithPostInfo, storage::with_storage_layer};
 use proptest::prelude::*;
