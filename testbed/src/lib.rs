@@ -239,8 +239,11 @@ impl Testbed {
 		.await?;
 		try_join_all(self.gateways.iter().map(|gateway| async move {
 			if seq > 0 {
-				let what = format!("\"enforced\", change {seq}");
-				let test = |line: &process::Line| line.is("enforced") && line.number("seq").is_some_and(|n| n >= seq);
+				// What was decided before it came, a gateway takes over as a whole.
+				let what = format!("change {seq} to be in force");
+				let said =
+					|line: &process::Line| line.is("enforced") || line.is("the active set is what the chain proves");
+				let test = |line: &process::Line| said(line) && line.number("seq").is_some_and(|n| n >= seq);
 				gateway.process.journal().wait(&what, PATIENCE, test).await?;
 			}
 			Ok::<_, Error>(())

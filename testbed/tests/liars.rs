@@ -11,7 +11,7 @@ use ringfence_enforcer::{
 	daemon::status::{self, Status},
 };
 use ringfence_primitives::{
-	call, Action, Confidence, Direction, Indicator, Lifetime, Network, Note, Severity, Terms, ThreatClass, Tlp,
+	call, Action, Confidence, Direction, Indicator, Lifetime, Network, Note, Severity, Terms, ThreatClass, Tlp, Vote,
 };
 use ringfence_testbed::{
 	chain::within,
@@ -81,8 +81,13 @@ async fn block(network: &Loopback, host: &str) -> Result<u64> {
 		evidence: None,
 		note: Note::truncated("seen by a test"),
 	};
-	let isp = key(&Site::A.isp_secret())?;
-	let number = network.call_encoded("a report", &isp, &call::report_provisionally(&indicator, &terms)).await?;
+	network.call_encoded("a report", &key(&Site::A.isp_secret())?, &call::report(&indicator, &terms)).await?;
+	let (id, hash) = (indicator.id(), terms.hash());
+	let mut number = 0;
+	for site in [Site::B, Site::C] {
+		let vote = call::vote(&id, &hash, Vote::Approve);
+		number = network.call_encoded("a vote", &key(&site.isp_secret())?, &vote).await?;
+	}
 	network.await_finality(number).await?;
 	Ok(network.chain(Site::A).status().await?.log.seq)
 }
