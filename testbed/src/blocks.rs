@@ -76,8 +76,8 @@ const STRETCH: Millis = 60_000;
 
 /// Blocks that may go by until what is due ends: empty stretches are skipped 64 at a time.
 const IDLE_BLOCKS: u32 = SESSION_BLOCKS - 2;
-/// A block without transactions that weighs more than this, in picoseconds, has endings.
-const IDLE_WEIGHT: u64 = 10_000_000_000;
+/// A block without transactions that weighs so much more than one in which nothing happens, in picoseconds, has endings.
+const ENDINGS_WEIGHT: u64 = 2_000_000_000;
 
 /// What the measurement is asked for.
 #[derive(Clone, Debug, clap::Args)]
@@ -559,10 +559,11 @@ impl<'a> Bench<'a> {
 			stage.idle().await?;
 		}
 		stage.idle().await?;
+		let idle = stage.make(&mut Work::of(Vec::new()), Full::Soon)?.weight;
 		stage.sleep(time + 2 * STRETCH);
 		for _ in 0..IDLE_BLOCKS {
 			let made = stage.make(&mut Work::of(Vec::new()), Full::Soon)?;
-			if made.weight > IDLE_WEIGHT {
+			if made.weight > idle.saturating_add(ENDINGS_WEIGHT) {
 				return self.measure(kind, &stage, &made).await;
 			}
 			stage.take(made);

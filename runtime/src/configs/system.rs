@@ -24,11 +24,12 @@ const NORMAL: Perbill = Perbill::from_percent(80);
 const MAX_BLOCK_BYTES: u32 = 2 * 1024 * 1024;
 
 parameter_types! {
-	/// What a key costs beside the processor time of its call: an estimate for ParityDB with the state in memory. The SDK's
-	/// figures are for states of many gigabytes. docs/development.md has what full blocks take.
+	/// What a key costs beside the processor time of its call, for ParityDB with the state in memory. The SDK's figures are
+	/// for states of many gigabytes. That of a write makes what full blocks weigh, the worst ones too, what they take to
+	/// import: docs/development.md.
 	pub const DbWeight: RuntimeDbWeight = RuntimeDbWeight {
 		read: 3 * WEIGHT_REF_TIME_PER_MICROS,
-		write: 12 * WEIGHT_REF_TIME_PER_MICROS,
+		write: 25 * WEIGHT_REF_TIME_PER_MICROS,
 	};
 	pub const Version: RuntimeVersion = VERSION;
 	/// Blocks whose hashes are kept: the longest a transaction can live.
