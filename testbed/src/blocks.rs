@@ -74,7 +74,7 @@ const DISPUTE: Millis = 3_600_000;
 const LETTER: Millis = 86_400_000;
 const STRETCH: Millis = 60_000;
 
-/// Blocks that may go by until what is due ends: empty stretches are skipped 64 at a time.
+/// Blocks that may go by until what is due ends: a block skips no more than so many empty stretches.
 const IDLE_BLOCKS: u32 = SESSION_BLOCKS - 2;
 /// A block without transactions that weighs so much more than one in which nothing happens, in picoseconds, has endings.
 const ENDINGS_WEIGHT: u64 = 2_000_000_000;

@@ -65,6 +65,8 @@ pub struct Settings {
 
 /// Best blocks after which a transaction that is due and in none of them is submitted anew: a pool can lose one to a fork.
 const PATIENCE_BLOCKS: u32 = 8;
+/// Transactions that are remembered after the best block knows of them: a fork that wins may not.
+const FORKED: u32 = 64;
 
 /// An account that makes one transaction after another at one node.
 struct Signer<'a> {
@@ -75,7 +77,7 @@ struct Signer<'a> {
 	next: Mutex<u32>,
 	/// That of the first which the best block's state does not know of.
 	known: watch::Sender<u32>,
-	/// The calls of transactions that the best block's state does not know of, and since how many blocks they are out.
+	/// The calls of the newest transactions, and for how many best blocks each has not been in the state.
 	out: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
 	/// Bytes that it has submitted.
 	bytes: Cell<u64>,
@@ -127,14 +129,14 @@ impl<'a> Signer<'a> {
 			let known = self.node.chain.nonce(&self.pair).await?;
 			let lost = {
 				let mut out = self.out.borrow_mut();
-				*out = out.split_off(&known);
-				out.values_mut().for_each(|(_, blocks)| *blocks += 1);
-				out.first_entry().filter(|first| *first.key() == known && first.get().1 > PATIENCE_BLOCKS).map(
-					|mut first| {
-						first.get_mut().1 = 0;
-						first.get().0.clone()
-					},
-				)
+				*out = out.split_off(&known.saturating_sub(FORKED));
+				for (nonce, (_, blocks)) in out.iter_mut() {
+					*blocks = if *nonce < known { 0 } else { *blocks + 1 };
+				}
+				out.get_mut(&known).filter(|(_, blocks)| *blocks > PATIENCE_BLOCKS).map(|(call, blocks)| {
+					*blocks = 0;
+					call.clone()
+				})
 			};
 			self.known.send_if_modified(|newest| std::mem::replace(newest, known.max(*newest)) < known);
 			if let Some(call) = lost {

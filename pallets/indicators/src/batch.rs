@@ -12,8 +12,9 @@ struct Results {
 	opened: u32,
 	entered: u32,
 	decided: u32,
+	overturned: u32,
 	failed: u32,
-	/// Pages that the batch's records were on, or are.
+	/// Pages that the batch's records were on, or are, and counts of them.
 	pages: u32,
 	/// Entries that it made in the ledger.
 	deeds: u32,
@@ -22,38 +23,50 @@ struct Results {
 impl Results {
 	/// How many succeeded.
 	const fn done(&self) -> u32 {
-		self.opened.saturating_add(self.entered).saturating_add(self.decided)
+		self.opened.saturating_add(self.entered).saturating_add(self.decided).saturating_add(self.overturned)
 	}
 
 	/// What the batch has cost. An item that failed did no more than one that was entered.
 	fn weight<T: Config>(&self) -> Weight {
-		T::WeightInfo::report_batch(self.opened)
-			.saturating_add(T::WeightInfo::cast_batch(self.entered.saturating_add(self.failed)))
-			.saturating_add(T::WeightInfo::vote_batch(self.decided))
+		let items: [(u32, fn(u32) -> Weight); 4] = [
+			(self.opened, T::WeightInfo::report_batch),
+			(self.entered.saturating_add(self.failed), T::WeightInfo::cast_batch),
+			(self.decided, T::WeightInfo::vote_batch),
+			(self.overturned, T::WeightInfo::overturn_batch),
+		];
+		items
+			.into_iter()
+			.filter(|(count, _)| *count > 0)
+			.fold(Weight::zero(), |sum, (count, weight)| sum.saturating_add(weight(count)))
 			.saturating_add(T::WeightInfo::pages(self.pages))
 			.saturating_add(T::WeightInfo::deeds(self.deeds, self.deeds))
 	}
 }
 
-/// The most that the pages and the deeds of a batch weigh: each record is on a page of its own and moves to another; each
-/// has a reporter of its own, and somebody else who disputes it; and each ISP was right in one and wrong in the next.
+/// The most that the pages and the deeds of a batch weigh: each record is on a page of its own and moves to another, of a
+/// stretch whose pages are counted; each has a reporter of its own, and somebody else who disputes it; and each ISP was
+/// right in one and wrong in the next.
 fn most_around<T: Config>(items: u32) -> Weight {
 	let members = items.saturating_mul(2).saturating_add(T::Members::isp_count());
 	let deeds = members.saturating_add(T::Members::isp_count());
-	T::WeightInfo::pages(items.saturating_mul(2).saturating_add(1)).saturating_add(T::WeightInfo::deeds(deeds, members))
+	T::WeightInfo::pages(items.saturating_mul(3).saturating_add(1)).saturating_add(T::WeightInfo::deeds(deeds, members))
 }
 
 impl<T: Config> Pallet<T> {
 	/// The most that a batch of `items` reports weighs.
 	pub(crate) fn report_batch_weight(items: usize) -> Weight {
 		let items = items as u32;
-		T::WeightInfo::report_batch(items).max(T::WeightInfo::vote_batch(items)).saturating_add(most_around::<T>(items))
+		T::WeightInfo::report_batch(items)
+			.saturating_add(most_around::<T>(items))
+			.max(Self::vote_batch_weight(items as usize))
 	}
 
 	/// The most that a batch of `items` votes weighs.
 	pub(crate) fn vote_batch_weight(items: usize) -> Weight {
 		let items = items as u32;
-		T::WeightInfo::vote_batch(items).saturating_add(most_around::<T>(items))
+		T::WeightInfo::vote_batch(items)
+			.max(T::WeightInfo::overturn_batch(items))
+			.saturating_add(most_around::<T>(items))
 	}
 
 	pub(crate) fn do_report_batch(
@@ -89,6 +102,7 @@ impl<T: Config> Pallet<T> {
 				Ok(Outcome::Opened) => &mut results.opened,
 				Ok(Outcome::Entered) => &mut results.entered,
 				Ok(Outcome::Decided) => &mut results.decided,
+				Ok(Outcome::Overturned) => &mut results.overturned,
 				Err(error) => {
 					Self::deposit_event(Event::ItemFailed { index, error });
 					&mut results.failed

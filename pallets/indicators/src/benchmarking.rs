@@ -1,7 +1,10 @@
 //! Benchmarks of the worst case of each call.
 
 use super::*;
-use crate::endings::{PER_DISPUTE, STRETCH};
+use crate::{
+	endings::{stretch, MAX_SKIPPED, PER_DISPUTE, STRETCH},
+	files::{File, Files},
+};
 use alloc::vec::Vec;
 use frame_benchmarking::v2::*;
 use frame_support::{
@@ -13,6 +16,9 @@ use ringfence_primitives::{call::MAX_BATCH, *};
 
 /// Any time but that of a chain without a clock.
 const LATER: Millis = 1_000_000_000;
+
+/// So long after an ending that there are more empty stretches than a block may skip.
+const MUCH_LATER: Millis = 2 * MAX_SKIPPED as Millis * STRETCH;
 
 /// `count` ISPs in all. Where the chain begins with more, these are all there are.
 fn isps<T: Config>(count: u32) -> Vec<T::AccountId> {
@@ -118,11 +124,23 @@ fn put<T: Config>(
 	id
 }
 
-/// Puts a proposal on record that lacks one approval, of the last of `isps`. Returns its name.
+/// Files so many other names for an ending at `at` that there is room for one more on their page.
+fn crowd<T: Config>(file: File, at: Millis) {
+	let mut files = Files::<T>::default();
+	for index in 1..PAGE {
+		files.add(file, stretch(at), subject(u32::MAX - index).id());
+	}
+	files.close();
+}
+
+/// Puts a proposal on record that lacks one approval, of the last of `isps`, and would lack just one rejection. Returns its
+/// name.
 fn almost<T: Config>(index: u32, isps: &[T::AccountId]) -> IndicatorId {
-	let approvals = (isps.len() as u32).saturating_mul(2).div_ceil(3).saturating_sub(1);
-	let voters = &isps[..approvals as usize];
-	put::<T>(index, &isps[0], Status::Proposed, all(voters, Vote::Approve), Dispute::None)
+	let approvals = (isps.len() * 2).div_ceil(3) - 1;
+	let rejections = isps.len().div_ceil(3) - 1;
+	let (approvers, others) = isps.split_at(approvals);
+	let votes = [all(approvers, Vote::Approve), all(&others[..rejections], Vote::Reject)].concat();
+	put::<T>(index, &isps[0], Status::Proposed, votes, Dispute::None)
 }
 
 /// Puts a disputed indicator on record that everybody has approved, and that everybody but the last of `isps` has voted on
@@ -158,6 +176,7 @@ mod benches {
 		let who = isps::<T>(n)[0].clone();
 		protect_all::<T>();
 		fill_log::<T>(1);
+		crowd::<T>(File::Awaiting, T::Clock::now().saturating_add(Settings::<T>::get().voting_period));
 		let id = subject(1).id();
 
 		#[extrinsic_call]
@@ -175,6 +194,8 @@ mod benches {
 		}
 		protect_all::<T>();
 		fill_log::<T>(1);
+		let lifetime = Settings::<T>::get().provisional_lifetime.min(Pallet::<T>::millis(&terms()));
+		crowd::<T>(File::Awaiting, T::Clock::now().saturating_add(lifetime));
 		let indicator = flow(1, 48);
 		let id = indicator.id();
 
@@ -189,6 +210,7 @@ mod benches {
 		let isps = isps::<T>(n);
 		fill_log::<T>(1);
 		protect_all::<T>();
+		crowd::<T>(File::Awaiting, T::Clock::now().saturating_add(LATER - STRETCH));
 		let id = doomed::<T>(1, &isps);
 		let last = isps[isps.len() - 1].clone();
 
@@ -202,6 +224,7 @@ mod benches {
 	fn withdraw() {
 		let isps = isps::<T>(T::MaxIsps::get());
 		fill_log::<T>(1);
+		crowd::<T>(File::Awaiting, T::Clock::now().saturating_add(LATER - STRETCH));
 		let id = doomed::<T>(1, &isps);
 
 		#[extrinsic_call]
@@ -214,6 +237,8 @@ mod benches {
 	fn dispute(n: Linear<1, { T::MaxIsps::get() }>) {
 		let isps = isps::<T>(n.max(2));
 		let votes = all(&isps, Vote::Approve);
+		crowd::<T>(File::Decided, T::Clock::now().saturating_add(LATER));
+		crowd::<T>(File::Awaiting, T::Clock::now().saturating_add(Settings::<T>::get().voting_period));
 		let id = put::<T>(1, &isps[0], Status::Active { since: 0 }, votes, Dispute::None);
 
 		#[extrinsic_call]
@@ -302,21 +327,28 @@ mod benches {
 		assert_eq!(ActiveCount::<T>::get(), before + i);
 	}
 
-	/// Votes that decide nothing: the second of as many ISPs as can be approves what the first has reported.
+	#[benchmark]
+	fn overturn_batch(i: Linear<1, MAX_BATCH>) {
+		let isps = isps::<T>(T::MaxIsps::get());
+		fill_log::<T>(i);
+		let ballots = batch(i, |index| ballot(doomed::<T>(index, &isps), Vote::Reject));
+
+		#[extrinsic_call]
+		vote_batch(RawOrigin::Signed(isps[isps.len() - 1].clone()), ballots);
+
+		assert_eq!(RecordCount::<T>::get(), 0);
+	}
+
+	/// Votes that decide nothing, in disputes in which nearly everybody has voted twice: an ISP that has approved says now
+	/// that it saw the indicator, too.
 	#[benchmark]
 	fn cast_batch(i: Linear<1, MAX_BATCH>) {
 		let isps = isps::<T>(T::MaxIsps::get());
 		protect_all::<T>();
-		// All but one of a majority have voted, and the one that votes now says something else than it has before.
-		let voters = &isps[..isps.len() / 2];
-		let mut votes = all(voters, Vote::Approve);
-		votes[1].1 = Vote::Sighting;
-		let ballots = batch(i, |index| {
-			ballot(put::<T>(index, &isps[0], Status::Proposed, votes.clone(), Dispute::None), Vote::Approve)
-		});
+		let ballots = batch(i, |index| ballot(doomed::<T>(index, &isps), Vote::Sighting));
 
 		#[extrinsic_call]
-		vote_batch(RawOrigin::Signed(isps[1].clone()), ballots);
+		vote_batch(RawOrigin::Signed(isps[isps.len() - 2].clone()), ballots);
 
 		assert_eq!(ProposedCount::<T>::get(), i);
 	}
@@ -334,7 +366,7 @@ mod benches {
 	}
 
 	#[benchmark]
-	fn pages(p: Linear<0, { 2 * MAX_BATCH + 1 }>) {
+	fn pages(p: Linear<0, { 3 * MAX_BATCH + 1 }>) {
 		let name = |number: u32| subject(number).id();
 		let full: Page = BoundedVec::truncate_from((0..PAGE).map(name).collect());
 		for stretch in 0..p.into() {
@@ -344,9 +376,9 @@ mod benches {
 
 		#[block]
 		{
-			let mut files = crate::files::Files::<T>::default();
+			let mut files = Files::<T>::default();
 			for stretch in 0..p.into() {
-				files.take(crate::files::File::Awaiting, stretch, 0, &last);
+				files.take(File::Awaiting, stretch, 0, &last);
 			}
 			files.close();
 		}
@@ -354,20 +386,24 @@ mod benches {
 		assert!((0..p.into()).all(|stretch| !Awaiting::<T>::get(stretch, 0).contains(&last)));
 	}
 
+	/// Records that are as large as a disputed one and cost a member's counts as a provisional one does: more than any does.
 	#[benchmark]
 	fn end_due(n: Linear<0, { T::MaxEndingsPerBlock::get() }>) {
 		fill_log::<T>(n);
-		let reporter = isps::<T>(1)[0].clone();
-		for index in 0..n {
-			put::<T>(index, &reporter, Status::Provisional { since: 0 }, Vec::new(), Dispute::None);
-		}
+		let isps = isps::<T>(T::MaxIsps::get());
 		let due = T::Clock::now().saturating_add(LATER);
-		NextEndings::<T>::put(due / STRETCH);
+		for index in 0..n {
+			let votes = all(&isps, Vote::Approve);
+			let before = BoundedVec::truncate_from(votes.clone());
+			let dispute = Dispute::Open { by: isps[1].clone(), until: due, before };
+			put::<T>(index, &isps[0], Status::Provisional { since: 0 }, votes, dispute);
+		}
+		NextEndings::<T>::put(stretch(due));
 		let ended;
 
 		#[block]
 		{
-			ended = Pallet::<T>::end_due(due.saturating_add(100 * STRETCH));
+			ended = Pallet::<T>::end_due(due.saturating_add(MUCH_LATER));
 		}
 
 		assert_eq!(ended.records, n);
@@ -388,12 +424,12 @@ mod benches {
 			});
 		}
 		let due = T::Clock::now().saturating_add(LATER - STRETCH);
-		NextEndings::<T>::put(due / STRETCH);
+		NextEndings::<T>::put(stretch(due));
 		let ended;
 
 		#[block]
 		{
-			ended = Pallet::<T>::end_due(due.saturating_add(100 * STRETCH));
+			ended = Pallet::<T>::end_due(due.saturating_add(MUCH_LATER));
 		}
 
 		assert_eq!(ended.disputes, n);

@@ -17,7 +17,8 @@ pub enum File {
 	Decided,
 }
 
-/// How many pages the files of a stretch have ever had since the last ending in it: some may be empty.
+/// How many pages the files of a stretch have: some may be empty, for a file grows by full pages and becomes shorter only
+/// when its stretch is worked off, from the last page to the first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct PageCounts {
 	/// Of what awaits votes.
@@ -40,6 +41,17 @@ impl PageCounts {
 			File::Decided => &mut self.decided,
 		}
 	}
+}
+
+/// What the end of a stretch's files shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Last {
+	/// A name, which is off its page now.
+	Name(IndicatorId),
+	/// An empty page, by which its file is shorter now.
+	EmptyPage,
+	/// No page is left: the stretch is done with.
+	Nothing,
 }
 
 /// The pages that a sitting has in hand: read when they are first needed, and written at the end if they were changed.
@@ -99,29 +111,29 @@ impl<T: Config> Files<T> {
 		}
 	}
 
-	/// A name that is filed under `stretch`, and where. None once there is no more, and then the stretch is done with. Pages
-	/// before `from` are known to be empty.
-	pub(crate) fn next(&mut self, stretch: u64, from: &mut (File, u32)) -> Option<IndicatorId> {
+	/// Takes the last name, or the last page if that is empty, off the files of a stretch that is over; what awaits votes
+	/// first. Each look leaves less to look at, so that a later block need not look at the same again.
+	pub(crate) fn take_last(&mut self, stretch: u64) -> Last {
 		let counts = self.counts(stretch).0;
-		loop {
-			let (file, number) = *from;
-			if number < counts.of(file) {
-				if let Some(id) = self.page(file, stretch, number).0.last() {
-					return Some(*id);
-				}
-				from.1 = number.saturating_add(1);
-			} else if file == File::Awaiting {
-				*from = (File::Decided, 0);
-			} else {
-				*self.counts(stretch) = (PageCounts::default(), counts != PageCounts::default());
-				return None;
-			}
+		let (file, last) = match (counts.awaiting.checked_sub(1), counts.decided.checked_sub(1)) {
+			(Some(last), _) => (File::Awaiting, last),
+			(None, Some(last)) => (File::Decided, last),
+			(None, None) => return Last::Nothing,
+		};
+		let (page, changed) = self.page(file, stretch, last);
+		if let Some(id) = page.pop() {
+			*changed = true;
+			return Last::Name(id);
 		}
+		let (counts, changed) = self.counts(stretch);
+		*counts.of_mut(file) = last;
+		*changed = true;
+		Last::EmptyPage
 	}
 
-	/// How many pages were looked at.
+	/// How many pages, and counts of pages, are in hand.
 	pub(crate) fn pages(&self) -> u32 {
-		self.pages.len() as u32
+		self.pages.len().saturating_add(self.counts.len()) as u32
 	}
 
 	pub(crate) fn close(self) {

@@ -168,7 +168,7 @@ pub mod pallet {
 	#[pallet::storage]
 	pub type Decided<T: Config> = StorageDoubleMap<_, Twox64Concat, u64, Twox64Concat, u32, Page, ValueQuery>;
 
-	/// How many pages a stretch has.
+	/// How many pages a stretch has, empty ones that were full among them.
 	#[pallet::storage]
 	pub type Pages<T: Config> = StorageMap<_, Twox64Concat, u64, PageCounts, ValueQuery>;
 
@@ -344,7 +344,9 @@ pub mod pallet {
 	impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
 		fn on_initialize(_: BlockNumberFor<T>) -> Weight {
 			let ended = Self::end_due(T::Clock::now());
-			let weight = T::WeightInfo::end_due(ended.records);
+			let weight = T::WeightInfo::end_due(ended.records)
+				.saturating_add(T::WeightInfo::pages(ended.pages))
+				.saturating_add(T::WeightInfo::deeds(ended.deeds, ended.deeds));
 			if ended.disputes == 0 {
 				weight
 			} else {

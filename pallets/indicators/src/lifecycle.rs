@@ -14,8 +14,10 @@ pub(crate) enum Outcome {
 	Opened,
 	/// A vote that decides nothing yet.
 	Entered,
-	/// An activation, an extension, a rejection, a revocation or the end of a dispute.
+	/// An activation, an extension, a rejection or the end of a dispute.
 	Decided,
+	/// A revocation, for which all are judged that ever voted.
+	Overturned,
 }
 
 /// When a new report begins to act.
@@ -78,7 +80,7 @@ impl<T: Config> Pallet<T> {
 		ensure!(T::Members::in_good_standing(&reporter), Error::<T>::NotInGoodStanding);
 		ensure!(!indicator.is_wide(), Error::<T>::NotForWide);
 		let mut sitting = Sitting::open();
-		Self::ensure_outside(&sitting, &indicator)?;
+		Self::ensure_outside(&mut sitting, &indicator)?;
 		let id = indicator.id();
 		match Records::<T>::get(id).map(|record| record.status) {
 			None => Self::propose(&mut sitting, id, &reporter, voice, indicator, terms, Start::Provisional)?,
@@ -260,7 +262,7 @@ impl<T: Config> Pallet<T> {
 			}
 		} else if rejections >= sitting.majority() {
 			Self::overturn(sitting, id, record);
-			return Ok(Outcome::Decided);
+			return Ok(Outcome::Overturned);
 		} else if record.is_disputed() && approvals >= sitting.quorum(&record.indicator) {
 			Self::dismiss_dispute(sitting, id, record);
 			return Ok(Outcome::Decided);

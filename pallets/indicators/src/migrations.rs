@@ -3,7 +3,7 @@
 //! Each is done in one block, so it takes time in proportion to the records: a chain that holds more than some ten thousand
 //! misses slots while its nodes work, and then goes on.
 
-use crate::{sitting::Sitting, ChangeLog, Config, Dispute, Pallet, ProposedCount, Record, RecordOf, Status};
+use crate::{sitting::Sitting, ChangeLog, Config, Dispute, Head, Pallet, ProposedCount, Record, RecordOf, Status};
 use alloc::vec::Vec;
 use codec::Decode;
 use core::marker::PhantomData;
@@ -16,7 +16,8 @@ use frame_support::{
 use ringfence_primitives::{keys::LogNumber, Change, Indicator, IndicatorId, Millis, Terms, Vote};
 
 /// Version 1 to 2: provisional indicators, disputes and confidence in every record; the digest of the active set; records
-/// by address; open reports by reporter; endings in pages; the log in the order of its numbers. What a subscriber reported is its ISP's report from now on.
+/// by address; open reports by reporter; endings in pages; the log in the order of its numbers. What a subscriber reported
+/// is its ISP's report from now on.
 pub type MigrateV1ToV2<T> = VersionedMigration<1, 2, V1ToV2<T>, Pallet<T>, <T as frame_system::Config>::DbWeight>;
 
 /// The work of [`MigrateV1ToV2`], without the look at the version.
@@ -28,15 +29,20 @@ impl<T: Config> UncheckedOnRuntimeUpgrade for V1ToV2<T> {
 		let _ = v1::Endings::<T>::clear(u32::MAX, None);
 		v1::CounterForRecords::<T>::kill();
 		ProposedCount::<T>::kill();
-		let log: Vec<_> = v1::ChangeLog::<T>::drain().collect();
-		let entries = log.len() as u64;
-		for (seq, change) in log {
-			ChangeLog::<T>::insert(LogNumber::from(seq), change);
+		// One by one: a list of them all could be larger than anything that a runtime may allocate.
+		let mut entries = 0u64;
+		let head = Head::<T>::get();
+		for seq in head.oldest.max(1)..=head.seq {
+			if let Some(change) = v1::ChangeLog::<T>::take(seq) {
+				ChangeLog::<T>::insert(LogNumber::from(seq), change);
+				entries = entries.saturating_add(1);
+			}
 		}
-		let old: Vec<_> = v1::Records::<T>::iter().collect();
-		let records = old.len() as u64;
+		let mut records = 0u64;
 		let mut sitting = Sitting::<T>::open();
-		for (id, old) in old {
+		// Each is stored anew under the key that it has, which is the only change that a walk over a map allows.
+		for (id, old) in v1::Records::<T>::iter() {
+			records = records.saturating_add(1);
 			let record: RecordOf<T> = old.into();
 			Pallet::<T>::index_named(&id, &record.indicator);
 			if record.is_enforced() {

@@ -18,8 +18,8 @@ impl<T: Config> Pallet<T> {
 		Ok(())
 	}
 
-	/// The same, for who has read the protected networks already.
-	pub(crate) fn ensure_outside(sitting: &Sitting<T>, indicator: &Indicator) -> Result<(), Error<T>> {
+	/// The same, where many are asked about.
+	pub(crate) fn ensure_outside(sitting: &mut Sitting<T>, indicator: &Indicator) -> Result<(), Error<T>> {
 		Self::ensure_narrow(indicator)?;
 		ensure!(!sitting.protects(indicator), Error::<T>::OverlapsProtected);
 		Ok(())

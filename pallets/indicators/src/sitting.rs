@@ -17,8 +17,8 @@ use ringfence_primitives::{ActiveDigest, Indicator, IndicatorId, LogHead, Millis
 pub(crate) struct Sitting<T: Config> {
 	pub(crate) now: Millis,
 	pub(crate) settings: Parameters,
-	/// Those that lie in no other, in order.
-	protected: Vec<Network>,
+	/// Those that lie in no other, in order; None before they are first needed, for much is done without.
+	protected: Option<Vec<Network>>,
 	/// In order.
 	isps: Vec<T::AccountId>,
 	/// Whether the call has many items: then they are told of together, at its end.
@@ -51,12 +51,11 @@ impl<T: Config> Sitting<T> {
 	fn with(quiet: bool) -> Self {
 		let mut isps = T::Members::isps();
 		isps.sort_unstable();
-		let protected = widest(ProtectedNetworks::<T>::get().into_inner());
 		let head = Head::<T>::get();
 		Self {
 			now: T::Clock::now(),
 			settings: Settings::<T>::get(),
-			protected,
+			protected: None,
 			isps,
 			quiet,
 			opened: Vec::new(),
@@ -110,8 +109,9 @@ impl<T: Config> Sitting<T> {
 	}
 
 	/// Whether the indicator names an address of a protected network, or a protected network lies in what it names.
-	pub(crate) fn protects(&self, indicator: &Indicator) -> bool {
-		indicator.networks().any(|network| overlaps(&self.protected, &network))
+	pub(crate) fn protects(&mut self, indicator: &Indicator) -> bool {
+		let protected = self.protected.get_or_insert_with(|| widest(ProtectedNetworks::<T>::get().into_inner()));
+		indicator.networks().any(|network| overlaps(protected, &network))
 	}
 
 	/// How many ISPs are active.

@@ -27,17 +27,21 @@ pub trait WeightInfo {
 	fn set_parameters() -> Weight;
 	/// [`crate::Pallet::report_batch`] of new indicators, without [`Self::pages`].
 	fn report_batch(i: u32) -> Weight;
-	/// [`crate::Pallet::vote_batch`] of votes that activate, without [`Self::deeds`] and [`Self::pages`].
+	/// [`crate::Pallet::vote_batch`] of votes that activate what everybody has voted on, without [`Self::deeds`] and
+	/// [`Self::pages`].
 	fn vote_batch(i: u32) -> Weight;
+	/// [`crate::Pallet::vote_batch`] of votes against indicators on which everybody voted twice, without [`Self::deeds`] and
+	/// [`Self::pages`].
+	fn overturn_batch(i: u32) -> Weight;
 	/// [`crate::Pallet::vote_batch`] of votes that decide nothing yet.
 	fn cast_batch(i: u32) -> Weight;
 	/// `d` times [`crate::Members::note`], about `n` members.
 	fn deeds(d: u32, n: u32) -> Weight;
-	/// Reading, changing and writing of `p` full pages of names.
+	/// Reading, changing and writing of `p` full pages of names, or of the counts of so many stretches' pages.
 	fn pages(p: u32) -> Weight;
-	/// Ending of `n` indicators at the start of a block.
+	/// Ending of `n` indicators at the start of a block, without [`Self::deeds`] and [`Self::pages`].
 	fn end_due(n: u32) -> Weight;
-	/// Settling of `n` disputes at the start of a block.
+	/// Settling of `n` disputes at the start of a block, likewise.
 	fn settle_due(n: u32) -> Weight;
 }
 
@@ -74,6 +78,9 @@ impl WeightInfo for () {
 		Weight::zero()
 	}
 	fn vote_batch(_: u32) -> Weight {
+		Weight::zero()
+	}
+	fn overturn_batch(_: u32) -> Weight {
 		Weight::zero()
 	}
 	fn cast_batch(_: u32) -> Weight {

@@ -436,6 +436,17 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 			.saturating_add(T::DbWeight::get().writes((3_u64).saturating_mul(i.into())))
 			.saturating_add(Weight::from_parts(0, 7078).saturating_mul(i.into()))
 	}
+	/// Not measured yet: as `vote_batch`, with twice the time and one write more for each item.
+	fn overturn_batch(i: u32, ) -> Weight {
+		Weight::from_parts(254_536_000, 0)
+			.saturating_add(Weight::from_parts(0, 10703))
+			.saturating_add(Weight::from_parts(82_887_758, 0).saturating_mul(i.into()))
+			.saturating_add(T::DbWeight::get().reads(15))
+			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(i.into())))
+			.saturating_add(T::DbWeight::get().writes(9))
+			.saturating_add(T::DbWeight::get().writes((4_u64).saturating_mul(i.into())))
+			.saturating_add(Weight::from_parts(0, 7078).saturating_mul(i.into()))
+	}
 	/// Storage: `Tiers::Signers` (r:1 w:0)
 	/// Proof: `Tiers::Signers` (`max_values`: None, `max_size`: Some(83), added: 2558, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Members` (r:1 w:0)

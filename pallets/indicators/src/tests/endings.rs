@@ -1,6 +1,6 @@
 //! Lapse and expiry.
 
-use crate::{mock::*, Decided, Event, Pages, ProposedCount, RecordCount, Records};
+use crate::{endings::STRETCH, mock::*, Decided, Event, Pages, ProposedCount, RecordCount, Records};
 use frame_support::assert_ok;
 use ringfence_primitives::*;
 
@@ -98,5 +98,65 @@ fn more_disputes_than_a_block_may_settle_are_settled_by_the_next() {
 			pass(10_000);
 			assert_eq!(ProposedCount::<Test>::get(), left, "a dispute takes the room of several endings");
 		}
+	});
+}
+
+#[test]
+fn a_block_skips_only_so_many_empty_pages_and_the_next_goes_on() {
+	on_chain(|| {
+		let id = activate("198.18.0.1");
+		let due = (START + HOUR) / STRETCH;
+		// As if long lists had been reported for the same ending, and withdrawn.
+		Pages::<Test>::mutate(due, |counts| counts.awaiting = 300);
+		live(HOUR);
+		pass(STRETCH);
+		for left in [172, 44] {
+			assert_eq!(Pages::<Test>::get(due).awaiting, left);
+			assert!(Records::<Test>::contains_key(id));
+			Indicators::do_try_state().unwrap();
+			pass(0);
+		}
+		assert!(!Records::<Test>::contains_key(id));
+		assert!(!Pages::<Test>::contains_key(due));
+	});
+}
+
+#[test]
+fn names_on_pages_of_their_own_all_end() {
+	on_chain(|| {
+		MaxRecords::set(&1_000);
+		set(|parameters| parameters.open_cap = 1_000);
+		let list: Vec<_> =
+			(0..500u32).map(|host| Indicator::Host(Address::V4((0xc612_0000 + host).to_be_bytes()))).collect();
+		assert_ok!(Indicators::report_batch(origin(1), terms(), list.clone().try_into().unwrap()));
+		for (_, withdrawn) in list.iter().enumerate().filter(|(place, _)| place % 128 != 7) {
+			assert_ok!(Indicators::withdraw(origin(1), withdrawn.id()));
+		}
+		assert_eq!(crate::Awaiting::<Test>::iter().count(), 4);
+		live(HOUR);
+		for left in [1, 0] {
+			pass(STRETCH);
+			assert_eq!(RecordCount::<Test>::get(), left);
+			Indicators::do_try_state().unwrap();
+		}
+		assert_eq!(Pages::<Test>::iter().count(), 0);
+	});
+}
+
+#[test]
+fn what_is_disputed_while_its_stretch_is_worked_off_expires_with_the_others() {
+	on_chain(|| {
+		let ids: Vec<_> = (0..8).map(|host| activate(&format!("198.18.0.{host}"))).collect();
+		live(HOUR);
+		pass(STRETCH);
+		assert_eq!(RecordCount::<Test>::get(), 5);
+		let late = ids.iter().find(|id| Records::<Test>::contains_key(id)).unwrap();
+		assert_ok!(Indicators::dispute(origin(4), *late));
+		for left in [2, 0] {
+			Indicators::do_try_state().unwrap();
+			pass(0);
+			assert_eq!(RecordCount::<Test>::get(), left);
+		}
+		assert!(!Records::<Test>::contains_key(late));
 	});
 }
