@@ -53,6 +53,8 @@ pub enum Lie {
 	Alter(fn(&mut Value)),
 	/// It gives the first proof of where the chain stands again and again, and no changes.
 	Repeat,
+	/// It proves where the chain stands, and sends no changes.
+	Withhold,
 	/// It says nothing.
 	Silence,
 }
@@ -137,7 +139,7 @@ impl Upstream {
 			match self.lie() {
 				Lie::Truth => {}
 				Lie::Alter(alter) => alter(&mut item),
-				Lie::Repeat | Lie::Silence => continue,
+				Lie::Repeat | Lie::Withhold | Lie::Silence => continue,
 			}
 			if sink.send(SubscriptionMessage::from_json(&item)?).await.is_err() {
 				return Ok(());

@@ -203,6 +203,26 @@ fn a_node_that_begins_to_lie_in_the_middle_is_left_and_nothing_is_lost() {
 }
 
 #[test]
+fn changes_that_a_node_keeps_back_come_from_the_next() {
+	tell(async {
+		let network = Loopback::start().await?;
+		let mut work = WorkDir::create()?;
+		let liar = Liar::start(&network.nodes[0].url).await?;
+		let honest = network.nodes[1].url.clone();
+		let enforcer = Enforcer::start(&work, "enforcer", &[&liar.url, &honest])?;
+		let first = block(&network, "198.51.100.1").await?;
+		enforcer.status("the first change", |status| status.seq >= first).await?;
+		liar.tell(Lie::Withhold);
+		let second = block(&network, "198.51.100.2").await?;
+		let status = enforcer.status("the second change", |status| status.seq >= second).await?;
+		assert_eq!((status.endpoint.as_ref(), status.counts.lies), (Some(&honest), 0), "what it proved is true");
+		work.finish();
+		network.finish();
+		Ok(())
+	});
+}
+
+#[test]
 fn silence_shows_and_a_silent_node_is_left() {
 	tell(async {
 		let network = Loopback::start().await?;

@@ -12,9 +12,10 @@ use super::{
 	frame::{self, BlockRef, FrameError},
 	hex::{self, HexError},
 	proof::{self, ProofError},
+	pulse,
 };
 use codec::DecodeAll;
-use ringfence_primitives::{keys, ActiveDigest, Decision, LogHead, Network};
+use ringfence_primitives::{keys, ActiveDigest, Decision, LogHead, Millis, Network};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -89,6 +90,7 @@ pub struct Opening {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Proven {
 	block: BlockRef,
+	made_at: Option<Millis>,
 	head: LogHead,
 	digest: ActiveDigest,
 	protected: Vec<Network>,
@@ -150,6 +152,7 @@ impl Opening {
 		}
 		Ok(Proven {
 			block: self.block,
+			made_at: pulse::made_at(&self.header),
 			head: value("the head of the log", head)?,
 			digest: value("the digest", digest)?,
 			protected,
@@ -167,6 +170,11 @@ impl Proven {
 	/// The finalized block.
 	pub const fn block(&self) -> BlockRef {
 		self.block
+	}
+
+	/// When it was made, in Unix milliseconds; None if it does not say.
+	pub const fn made_at(&self) -> Option<Millis> {
+		self.made_at
 	}
 
 	/// Where the log stood in it.
@@ -187,7 +195,13 @@ impl Proven {
 	/// What a test says is proven.
 	#[cfg(test)]
 	pub(crate) fn for_test(head: LogHead, digest: ActiveDigest, protected: Vec<Network>) -> Self {
-		Self { block: BlockRef { number: 1, hash: [0; 32] }, head, digest, protected }
+		Self { block: BlockRef { number: 1, hash: [0; 32] }, made_at: None, head, digest, protected }
+	}
+
+	/// The same of a block that was made then.
+	#[cfg(test)]
+	pub(crate) fn made(self, at: Millis) -> Self {
+		Self { made_at: Some(at), ..self }
 	}
 }
 

@@ -78,6 +78,8 @@ const PATIENCE: Duration = Duration::from_secs(8);
 const MAX_VERIFYING: usize = 8;
 /// Pause after the files of the store could not be merged: that writes the whole set.
 const COMPACT_PAUSE: Duration = Duration::from_secs(60);
+/// Pause before the kernel is given everything anew, after it did not take a change.
+const MEND_PAUSE: Duration = Duration::from_secs(10);
 /// What the kernel forgets within this many milliseconds is not missed.
 const SOON: Millis = 5_000;
 /// Milliseconds that the kernel keeps a block at the most; what is to last longer is renewed at half of it.
@@ -300,6 +302,8 @@ pub struct Enforcement {
 	fetch: bool,
 	/// Whether the clock was behind the chain's when the firewall was filled.
 	blind: bool,
+	/// When the kernel is given everything anew: it did not take a change that the store has.
+	mend_at: Option<Instant>,
 	failures: u32,
 	compact_at: Instant,
 	verifying: Vec<Verifying>,
@@ -416,6 +420,7 @@ impl Enforcement {
 			again: BTreeMap::new(),
 			replacement: None,
 			blind: false,
+			mend_at: None,
 			failures: 0,
 			compact_at: Instant::now(),
 			verifying: Vec::new(),
@@ -485,6 +490,8 @@ impl Enforcement {
 				self.replacement = None;
 				let _ = reply.send(());
 			}
+			// Who does not wait any more was told that it is not done, and must not keep the chain waiting.
+			Order::Person(_, reply) if reply.is_closed() => {}
 			Order::Person(Request::Verify, reply) => self.begin_verifying(reply),
 			Order::Person(request, reply) => {
 				let _ = reply.send(self.answer(request));
@@ -531,9 +538,28 @@ impl Enforcement {
 		}
 	}
 
-	/// What distinguishes a table that was filled under other lists: what these kept out is not in it.
+	/// What distinguishes a table that was filled under other lists: what these kept out is not in it, nor what the
+	/// household has wanted blocked since.
 	fn lists(&self) -> Digest {
-		blake2_256(&self.policy.owners().encode())
+		let wishes = self.household.iter().filter(|wish| wish.verdict == Verdict::Block);
+		let wishes: Vec<(Network, Option<Millis>)> = wishes.map(|wish| (wish.network, wish.until)).collect();
+		blake2_256(&(self.policy.owners(), wishes).encode())
+	}
+
+	/// Remembers that the table follows from the lists of now, where it does: else the next start fills it anew.
+	fn remember_lists(&self) {
+		let follows = self.firewall.is_some() && !self.blind && self.mend_at.is_none();
+		let lists = follows.then(|| self.lists());
+		self.memorize(|state| state.lists = lists);
+	}
+
+	/// What failed may be in the store and not in the kernel: that is given everything anew soon, or at the next start.
+	fn mind<T>(&mut self, result: Result<T, EnforceError>) -> Result<T, EnforceError> {
+		if let Err(EnforceError::Firewall(_) | EnforceError::Store(StoreError::Io { .. })) = &result {
+			self.mend_at.get_or_insert_with(|| Instant::now() + MEND_PAUSE);
+			self.memorize(|state| state.lists = None);
+		}
+		result
 	}
 
 	/// Remembers something. A state that cannot be written costs that the table is filled anew at the next start.
@@ -545,6 +571,8 @@ impl Enforcement {
 
 	fn open_table(&mut self) -> Result<(), EnforceError> {
 		if self.setup.mode == Mode::DryRun {
+			// A table that an earlier process left does not follow what is decided from now on.
+			self.memorize(|state| state.lists = None);
 			return Ok(());
 		}
 		// A table has one owner: ours must let go of it first. And its mark is on disk before any table bears it.
@@ -593,8 +621,7 @@ impl Enforcement {
 			}
 		};
 		firewall.swap(loading)?;
-		let lists = self.lists();
-		self.memorize(|state| state.lists = Some(lists));
+		self.remember_lists();
 		let took_ms = began.elapsed().as_millis() as u64;
 		info!(at = now_ms(), blocks, took_ms, seq = self.store.cursor().seq, "filled from the store");
 		Ok(())
@@ -604,6 +631,7 @@ impl Enforcement {
 	/// had no room for and so forgot.
 	fn review(&mut self) -> Result<(), EnforceError> {
 		let now = self.now();
+		self.blind = now_ms() < self.store.clock();
 		self.again.clear();
 		let Self { firewall: Some(firewall), store, policy, household, again, .. } = self else { return Ok(()) };
 		let judge = Judge { policy, tier: store.tier(), household, now };
@@ -618,7 +646,8 @@ impl Enforcement {
 		Ok(())
 	}
 
-	/// The store is damaged: it is dropped, and fetched again. What the kernel holds stays until then.
+	/// The store is damaged: it is dropped, and fetched again. What the kernel holds stays until then, over a restart as
+	/// well: the lists that it was filled under are not forgotten.
 	fn or_anew(&mut self, result: Result<Flow, EnforceError>) -> Result<Flow, EnforceError> {
 		let cause = match result {
 			Err(EnforceError::Store(cause @ StoreError::Corrupt { .. })) => cause,
@@ -626,7 +655,6 @@ impl Enforcement {
 		};
 		error!(at = now_ms(), %cause, "the active set on disk is damaged: it is fetched anew");
 		self.replacement = None;
-		self.memorize(|state| state.lists = None);
 		self.store.reset()?;
 		self.setup.tier.iter_mut().for_each(Tier::forget);
 		self.fetch = true;
@@ -635,6 +663,11 @@ impl Enforcement {
 
 	/// Applies what is new in `frame`, which was verified.
 	pub fn apply(&mut self, frame: &Frame) -> Result<Flow, EnforceError> {
+		let applied = self.take_in(frame);
+		self.mind(applied)
+	}
+
+	fn take_in(&mut self, frame: &Frame) -> Result<Flow, EnforceError> {
 		let news = match frame.news(&self.store.cursor()) {
 			Ok(news) => news,
 			// The frame is proven: it is the store that tells another story.
@@ -656,9 +689,7 @@ impl Enforcement {
 		}
 		self.enforce(&entries, frame.block.number)?;
 		self.board(|status| status.counts.passed_over += sealed);
-		for network in networks {
-			self.reconsider(&network)?;
-		}
+		self.reconsider(&networks)?;
 		if let Some(error) = failure {
 			return Err(error);
 		}
@@ -673,6 +704,10 @@ impl Enforcement {
 	/// After a snapshot: what the provider says in entries before it.
 	fn look_back<'a>(&mut self, frame: &'a Frame) -> Result<Vec<Entry<'a>>, EnforceError> {
 		let Some(from) = self.store.backfill() else { return Ok(Vec::new()) };
+		if let Some(first) = frame.changes.first().filter(|first| first.seq > from) {
+			// A node that left them out could keep the provider's word back.
+			return Err(FrameError::Gap { due: from, found: first.seq }.into());
+		}
 		let until = self.store.cursor().seq;
 		let mut entries = Vec::new();
 		for change in frame.changes.iter().filter(|change| (from..=until).contains(&change.seq)) {
@@ -733,22 +768,28 @@ impl Enforcement {
 		let ChangeKind::Tier1(provider, sealed) = &change.kind else { return Ok(None) };
 		let Some(tier) = &mut self.setup.tier else { return Ok(None) };
 		match tier.open(change.seq, provider, sealed) {
-			Some(told) => self.consider_tier(change.seq, told).map(Some),
+			Some(told) => self.consider_tier(change.seq, told),
 			None => Ok(None),
 		}
 	}
 
-	fn consider_tier<'a>(&mut self, seq: u64, told: TierChange) -> Result<Entry<'a>, EnforceError> {
+	/// None for what there is no room for: the provider's surplus must not keep the chain's word out.
+	fn consider_tier<'a>(&mut self, seq: u64, told: TierChange) -> Result<Option<Entry<'a>>, EnforceError> {
 		let (indicator, verb) = match &told {
 			TierChange::Block(decision) => (decision.indicator.clone(), "activated for the tier"),
 			TierChange::Unblock(indicator) => (indicator.clone(), "revoked for the tier"),
 		};
 		match &told {
-			TierChange::Block(decision) => self.store.put_tier(decision.clone())?,
+			TierChange::Block(decision) => {
+				if let Err(cause) = self.store.put_tier(decision.clone()) {
+					error!(at = now_ms(), seq, %indicator, %cause, "not enforced");
+					return Ok(None);
+				}
+			}
 			TierChange::Unblock(indicator) => self.store.remove_tier(&indicator.id()),
 		}
 		let Decided { command, refused, .. } = self.settle(&indicator)?;
-		Ok(Entry { seq, id: hex::encode(&indicator.id()), verb, told: Told::Tier(told), command, refused })
+		Ok(Some(Entry { seq, id: hex::encode(&indicator.id()), verb, told: Told::Tier(told), command, refused }))
 	}
 
 	/// What follows for `indicator` from all that is claimed about it.
@@ -840,9 +881,15 @@ impl Enforcement {
 		}
 	}
 
-	/// Decides anew about all that overlaps `network`, which is protected from now on, or no longer.
-	fn reconsider(&mut self, network: &Network) -> Result<(), EnforceError> {
-		let overlaps = |indicator: &Indicator| indicator.networks().any(|other| other.overlaps(network));
+	/// Decides anew about all that overlaps one of `networks`, which are protected from now on, or no longer. Goes through
+	/// the set once, however many they are.
+	fn reconsider(&mut self, networks: &[Network]) -> Result<(), EnforceError> {
+		if networks.is_empty() {
+			return Ok(());
+		}
+		let overlaps = |indicator: &Indicator| {
+			indicator.networks().any(|other| networks.iter().any(|network| other.overlaps(network)))
+		};
 		let mut found: Vec<Indicator> = Vec::new();
 		let now = self.now();
 		let household = self.household.blocked(now).map(|wish| Indicator::from(wish.network));
@@ -917,6 +964,8 @@ impl Enforcement {
 		let unread = self.store.backfill().unwrap_or_else(|| cursor.due()).max(head.oldest.max(1));
 		let backfill = self.setup.tier.is_some().then_some(unread).filter(|from| *from <= head.seq);
 		let cursor = Cursor { seq: head.seq, hash: Some(head.hash) };
+		// A clock that stands before the block is wrong: nothing is to last longer for that.
+		self.store.tell_time(proven.made_at().unwrap_or_default());
 		let builder = self.store.replacement(cursor, backfill, proven.digest(), proven.protected())?;
 		self.replacement = Some((proven, builder));
 		Ok(())
@@ -946,13 +995,19 @@ impl Enforcement {
 		self.keep(Durable::Yes);
 		let (block, seq) = (proven.block().number, self.store.cursor().seq);
 		info!(at = now_ms(), block, seq, decisions = count, "the active set is what the chain proves");
+		let filled = self.fill_or_rebuild();
+		self.mind(filled)?;
+		self.show();
+		Ok(())
+	}
+
+	fn fill_or_rebuild(&mut self) -> Result<(), EnforceError> {
 		if let Err(error) = self.fill() {
 			if self.is_intact()? {
 				return Err(error);
 			}
 			self.rebuild()?;
 		}
-		self.show();
 		Ok(())
 	}
 
@@ -991,6 +1046,7 @@ impl Enforcement {
 	/// Whether to go on.
 	fn tick(&mut self) -> bool {
 		let looked = self.look_after().map(|()| Flow::On);
+		let looked = self.mind(looked);
 		match self.or_anew(looked) {
 			Ok(_) => self.failures = 0,
 			Err(cause) => {
@@ -1041,6 +1097,12 @@ impl Enforcement {
 			info!(at = now_ms(), "the clock has been put right");
 			self.fill()?;
 		}
+		if self.mend_at.is_some_and(|at| at <= Instant::now()) {
+			warn!(at = now_ms(), "the kernel did not take a change: it is given everything anew");
+			self.mend_at = None;
+			self.reconfigure()?;
+			self.fill()?;
+		}
 		Ok(())
 	}
 
@@ -1056,11 +1118,10 @@ impl Enforcement {
 		self.reconfigure()?;
 		for network in &changed {
 			info!(at = now_ms(), %network, protected = self.policy.owners().contains(network), "own network");
-			self.reconsider(network)?;
 		}
-		if !changed.is_empty() && self.firewall.is_some() {
-			let lists = self.lists();
-			self.memorize(|state| state.lists = Some(lists));
+		self.reconsider(&changed)?;
+		if !changed.is_empty() {
+			self.remember_lists();
 		}
 		Ok(())
 	}
@@ -1104,6 +1165,9 @@ impl Enforcement {
 			commands.push(self.settle(indicator)?.command);
 		}
 		self.command(&commands)?;
+		if over.iter().any(|wish| wish.verdict == Verdict::Block) {
+			self.remember_lists();
+		}
 		Ok(())
 	}
 
@@ -1112,7 +1176,7 @@ impl Enforcement {
 		let Some(tier) = &mut self.setup.tier else { return Ok(()) };
 		let mut entries = Vec::new();
 		for (seq, told) in tier.late() {
-			entries.push(self.consider_tier(seq, told)?);
+			entries.extend(self.consider_tier(seq, told)?);
 		}
 		self.enforce(&entries, 0)
 	}
@@ -1281,7 +1345,8 @@ impl Enforcement {
 			return Answer::Failed { cause: cause.to_string() };
 		}
 		info!(at = now_ms(), %network, %verdict, for_ms, "the household's word");
-		match self.follow_household(&[Some(set), replaced]) {
+		let followed = self.follow_household(&[Some(set), replaced]);
+		match self.mind(followed) {
 			Ok(()) => Answer::Set { set, replaced, disputed: Vec::new() },
 			Err(cause) => Answer::Failed { cause: cause.to_string() },
 		}
@@ -1296,7 +1361,8 @@ impl Enforcement {
 				return Err(cause.into());
 			}
 			info!(at = now_ms(), %network, "the household's word is taken back");
-			self.follow_household(&[was])?;
+			let followed = self.follow_household(&[was]);
+			self.mind(followed)?;
 		}
 		Ok(Answer::Forgotten { network, was })
 	}
@@ -1312,6 +1378,7 @@ impl Enforcement {
 			if let Some(cause) = self.command(&[decided.command])?.remove(&0) {
 				error!(at = now_ms(), network = %wish.network, cause, "not enforced");
 			}
+			self.remember_lists();
 		}
 		Ok(())
 	}

@@ -52,6 +52,8 @@ const GOOD_SESSION: Duration = Duration::from_secs(10);
 const FORGIVEN: Duration = Duration::from_millis(LONGEST_PENANCE);
 /// How long a node is kept before one that stands further up in the configuration is tried again.
 const RETURN: Duration = Duration::from_secs(600);
+/// How long a node may take to send the next of the changes that it has proven to exist.
+const OWED: Duration = Duration::from_secs(30);
 /// How soon a node is asked again that has no final block yet.
 const EARLY: Duration = Duration::from_secs(1);
 /// Time for a whole snapshot: a million decisions over a slow line. A node that sends page after page proves nothing until
@@ -79,6 +81,8 @@ enum SessionError {
 	Json(#[from] serde_json::Error),
 	#[error("no newer block was proven final for too long")]
 	Silent,
+	#[error("it proves that there are changes, and does not send them")]
+	Withheld,
 	#[error("{0} is back")]
 	Better(String),
 }
@@ -103,7 +107,7 @@ impl SessionError {
 			// That the authorities were replaced by force may well be true. It takes a person to believe it.
 			Self::Finality(error) => !error.is_behind() && !matches!(error, FinalityError::ForcedChange),
 			Self::Enforce(error) => error.is_lie(),
-			Self::Chain(_) | Self::Json(_) | Self::Silent => false,
+			Self::Chain(_) | Self::Json(_) | Self::Silent | Self::Withheld => false,
 		};
 		match is_lie {
 			true => Fault::Lie,
@@ -260,7 +264,7 @@ impl Sessions {
 		}
 		let better = roster.seats().iter().take(place).map(|seat| (seat.url.clone(), seat.rests_until)).collect();
 		let (memory, began) = (witness.memory.clone(), witness.began);
-		let mut follower = Follower { connection: &connection, witness, beat: Instant::now() };
+		let mut follower = Follower { connection: &connection, witness, beat: Instant::now(), debt: Debt::default() };
 		let follow = async {
 			let Err(error) = match enforcer {
 				Some(enforcer) => follower.enforce(enforcer).await,
@@ -473,6 +477,27 @@ struct Follower<'a> {
 	witness: &'a mut Witness,
 	/// When the next proof is due.
 	beat: Instant,
+	debt: Debt,
+}
+
+/// What a node owes: changes that it has proven to exist, and not sent. Its proofs alone keep nobody up to date.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Debt(Option<(u64, Instant)>);
+
+impl Debt {
+	/// The log is proven to reach up to entry `head`, and is to be read from entry `from` on.
+	fn reckon(&mut self, head: u64, from: u64, now: Instant) {
+		self.0 = match self.0 {
+			_ if from > head => None,
+			Some((due, since)) if due == from => Some((due, since)),
+			_ => Some((from, now)),
+		};
+	}
+
+	/// When it has lasted too long.
+	fn limit(&self) -> Option<Instant> {
+		self.0.map(|(_, since)| since + OWED)
+	}
 }
 
 impl Follower<'_> {
@@ -520,7 +545,8 @@ impl Follower<'_> {
 					Some(item) => {
 						let frame = self.witness.frame(self.connection, item?).await?;
 						self.beat = self.witness.next_beat();
-						match enforcer.apply(frame).await {
+						let head = frame.head.seq;
+						let flow = match enforcer.apply(frame).await {
 							// The frame is proven, so it is what was applied here that is not the chain's.
 							Err(EnforceError::Frame(FrameError::Forked(seq))) => {
 								error!(at = now_ms(), seq, "what was applied is not what the chain says: fetching the active set");
@@ -528,7 +554,9 @@ impl Follower<'_> {
 								Flow::Again
 							}
 							applied => applied?,
-						}
+						};
+						self.reckon(enforcer, head).await;
+						flow
 					}
 					None => match changes.close_reason() {
 						// This side was too slow, as in a long replay: what is missing is sent again.
@@ -566,11 +594,28 @@ impl Follower<'_> {
 		}
 	}
 
-	/// Waits until a proof is due, or somebody wants one: then with the digest. Fails when the node has been silent for too
-	/// long.
+	/// The log is proven to reach up to entry `head`.
+	async fn reckon(&mut self, enforcer: &Enforcer, head: u64) {
+		match enforcer.due().await {
+			Due::Changes { from } => self.debt.reckon(head, from, Instant::now()),
+			// Pages have a time-out of their own.
+			Due::Snapshot => self.debt = Debt::default(),
+		}
+	}
+
+	/// Waits until a proof is due, or somebody wants one: then with the digest. Fails when the node has been silent, or has
+	/// kept changes back, for too long.
 	async fn idle(&mut self) -> Result<bool, SessionError> {
 		let patience = Duration::from_millis(self.witness.pulse.patience(self.witness.now()));
+		let owed = self.debt.limit();
+		let withheld = async {
+			match owed {
+				Some(limit) => sleep_until(limit).await,
+				None => pending().await,
+			}
+		};
 		tokio::select! {
+			() = withheld => Err(SessionError::Withheld),
 			() = wanted(&mut self.witness.wanted) => Ok(true),
 			() = sleep_until(self.beat) => Ok(false),
 			() = sleep(patience) => Err(SessionError::Silent),
@@ -587,6 +632,7 @@ impl Follower<'_> {
 		};
 		self.beat = self.witness.next_beat();
 		let Some(enforcer) = enforcer else { return Ok(Flow::On) };
+		self.reckon(enforcer, heartbeat.head.seq).await;
 		// Only digests of the same moment can be compared.
 		if digest && enforcer.cursor().await.seq == heartbeat.head.seq {
 			self.witness.pulse.compared(now);
@@ -672,6 +718,22 @@ mod tests {
 		] {
 			assert_eq!(error.fault(), fault, "{error}");
 		}
+	}
+
+	#[test]
+	fn a_node_that_proves_changes_and_keeps_them_back_is_left() {
+		let (mut debt, start) = (Debt::default(), Instant::now());
+		let later = |seconds| start + Duration::from_secs(seconds);
+		debt.reckon(7, 8, start);
+		assert_eq!(debt.limit(), None, "all was sent");
+		debt.reckon(9, 8, later(1));
+		debt.reckon(12, 8, later(20));
+		assert_eq!(debt.limit(), Some(later(1) + OWED), "more proofs are no changes");
+		debt.reckon(12, 10, later(21));
+		assert_eq!(debt.limit(), Some(later(21) + OWED), "a part of them came");
+		debt.reckon(12, 13, later(22));
+		assert_eq!(debt.limit(), None);
+		assert_eq!(SessionError::Withheld.fault(), Fault::Failure);
 	}
 
 	#[test]

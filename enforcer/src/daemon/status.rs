@@ -110,6 +110,9 @@ pub struct Traffic {
 	pub sent: u64,
 }
 
+/// Milliseconds for which changes that are proven to exist may be on their way.
+const CATCHING_UP: Millis = 60_000;
+
 /// One snapshot.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -134,6 +137,9 @@ pub struct Status {
 	/// The newest block that was proven final.
 	#[serde(default)]
 	pub proven: Option<Proven>,
+	/// Since when changes are proven to exist that were not applied yet; None: there are none.
+	#[serde(default)]
+	pub behind_since: Option<Millis>,
 	/// Milliseconds between two proofs that are asked for.
 	#[serde(default)]
 	pub heartbeat: Millis,
@@ -177,7 +183,17 @@ impl Status {
 		if proven.chain_at.is_some_and(|made| proven.at.saturating_sub(made) > self.stale_after) {
 			return Some("the node lags behind the chain, or this machine's clock is wrong");
 		}
+		if self.behind_since.is_some_and(|since| now.saturating_sub(since) > CATCHING_UP) {
+			return Some("there are changes that did not get here yet: they are many, or the node keeps them back");
+		}
 		None
+	}
+
+	/// Notes at `now` whether what is applied is what is proven to exist.
+	fn compare(&mut self, now: Millis) {
+		// Without anything in force nothing is applied.
+		let is_behind = self.active.is_some() && self.proven.is_some_and(|proven| proven.log_seq > self.seq);
+		self.behind_since = is_behind.then(|| self.behind_since.unwrap_or(now));
 	}
 }
 
@@ -256,7 +272,9 @@ impl Board {
 
 	/// Changes the snapshot.
 	pub fn update(&self, change: impl FnOnce(&mut Status)) {
-		change(&mut self.lock());
+		let mut status = self.lock();
+		change(&mut status);
+		status.compare(now_ms());
 	}
 
 	/// The snapshot.
@@ -362,6 +380,29 @@ mod tests {
 		assert_eq!(told(Some(949_999)).stale(1_000_000), lags);
 		assert_eq!(told(Some(2_000_000)).stale(1_000_000), None, "a clock that lags itself is no harm");
 		assert_eq!(told(None).stale(1_000_000), None);
+	}
+
+	#[test]
+	fn a_node_that_proves_changes_and_keeps_them_back_does_not_go_unnoticed() {
+		let mut status = Status {
+			stale_after: 500_000,
+			endpoint: Some("ws://127.0.0.1:9944".into()),
+			active: Some(0),
+			proven: Some(Proven { log_seq: 7, ..proven() }),
+			..Status::default()
+		};
+		status.compare(1_000_000);
+		assert_eq!(status.stale(1_060_000), None, "they are on their way");
+		// Newer and newer blocks do not make up for it, nor does a part of the changes.
+		(status.seq, status.proven) = (6, Some(Proven { at: 1_060_000, log_seq: 7, ..proven() }));
+		status.compare(1_060_000);
+		assert!(status.stale(1_060_001).is_some_and(|cause| cause.contains("keeps them back")));
+		status.seq = 7;
+		status.compare(1_060_001);
+		assert_eq!(status.stale(1_060_001), None);
+		let mut idle = Status { active: None, seq: 0, ..status };
+		idle.compare(1_060_001);
+		assert_eq!(idle.behind_since, None, "who enforces nothing applies nothing");
 	}
 
 	#[test]

@@ -641,6 +641,14 @@ impl Store {
 		self.mark.clock
 	}
 
+	/// The chain has told that it is at least this late.
+	pub fn tell_time(&mut self, at: Millis) {
+		if at > self.mark.clock {
+			self.mark.clock = at;
+			self.moved = true;
+		}
+	}
+
 	/// The chain has another entry where this set says that it is.
 	pub fn disowned(&self) -> StoreError {
 		self.base.corrupt("not of this change log")

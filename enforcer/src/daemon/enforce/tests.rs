@@ -259,21 +259,28 @@ fn a_protection_that_is_lifted_lets_the_block_through_that_it_kept_out() {
 	assert_eq!(state(&mut enforcement, "203.0.113.9"), control::State::Blocked);
 }
 
+/// A log in which the provider blocks 203.0.113.20 for its tier, and then all of them 203.0.113.9.
+fn provider_and_chain(directory: &Path) -> (Chain, Decision, Tier) {
+	let key = TierKey { number: 1, secret: [1; 32] };
+	Keyring::open(directory).unwrap().add(key.clone()).unwrap();
+	let told = TierChange::Block(decision("203.0.113.20", HOUR));
+	let sealed: Sealed = crate::core::envelope::seal_tier(&key, &PROVIDER, &told, &mut secrets()).unwrap();
+	let (mut chain, active) = (Chain::default(), decision("203.0.113.9", HOUR));
+	chain.tell(ChangeKind::Tier1(PROVIDER, sealed));
+	chain.tell(ChangeKind::Activated(active.clone()));
+	(chain, active, Tier::new(PROVIDER, Keyring::open(directory).unwrap()))
+}
+
 #[test]
 fn after_a_snapshot_the_log_is_read_again_for_what_the_provider_says() {
 	let directory = tempfile::tempdir().unwrap();
-	let key = TierKey { number: 1, secret: [1; 32] };
-	Keyring::open(directory.path()).unwrap().add(key.clone()).unwrap();
-	let told = TierChange::Block(decision("203.0.113.20", HOUR));
-	let sealed: Sealed = crate::core::envelope::seal_tier(&key, &PROVIDER, &told, &mut secrets()).unwrap();
-	let mut chain = Chain::default();
-	let active = decision("203.0.113.9", HOUR);
-	chain.tell(ChangeKind::Tier1(PROVIDER, sealed));
-	chain.tell(ChangeKind::Activated(active.clone()));
-
-	let tier = Tier::new(PROVIDER, Keyring::open(directory.path()).unwrap());
+	let (chain, active, tier) = provider_and_chain(directory.path());
 	let mut enforcement = open(directory.path(), Some(tier));
 	snapshot(&mut enforcement, chain.proven(), &[active]).unwrap();
+	assert_eq!(enforcement.due(), Due::Changes { from: 1 });
+	let gap = enforcement.apply(&chain.frame(2));
+	let left_out = matches!(gap, Err(EnforceError::Frame(FrameError::Gap { due: 1, found: 2 })));
+	assert!(left_out, "a node cannot leave the provider's word out");
 	assert_eq!(enforcement.due(), Due::Changes { from: 1 });
 	assert_eq!(state(&mut enforcement, "203.0.113.20"), control::State::Free);
 	apply(&mut enforcement, &chain.frame(1));
@@ -315,4 +322,109 @@ fn a_store_of_another_history_is_dropped() {
 	let forked = enforcement.apply(&other.frame(1));
 	assert_eq!(enforcement.or_anew(forked).unwrap(), Flow::Again);
 	assert_eq!((enforcement.cursor(), enforcement.due()), (Cursor::START, Due::Snapshot));
+}
+
+#[test]
+fn what_a_provider_says_beyond_its_bound_does_not_keep_the_chains_word_out() {
+	let directory = tempfile::tempdir().unwrap();
+	let (chain, _, tier) = provider_and_chain(directory.path());
+	let mut enforcement = open(directory.path(), Some(tier));
+	for n in 0..store::MAX_TIER {
+		let [.., a, b] = (n as u32).to_be_bytes();
+		enforcement.store.put_tier(decision(&format!("198.18.{a}.{b}"), HOUR)).unwrap();
+	}
+	apply(&mut enforcement, &chain.frame(1));
+	assert_eq!(enforcement.cursor().seq, 2);
+	assert_eq!(state(&mut enforcement, "203.0.113.20"), control::State::Free, "there is no room for it");
+	assert_eq!(state(&mut enforcement, "203.0.113.9"), control::State::Blocked);
+}
+
+#[test]
+fn a_clock_that_stands_before_a_snapshots_block_gives_no_block_more_time() {
+	let directory = tempfile::tempdir().unwrap();
+	let mut enforcement = open(directory.path(), None);
+	let (mut chain, active) = (Chain::default(), decision("203.0.113.9", HOUR));
+	chain.tell(ChangeKind::Activated(active.clone()));
+	snapshot(&mut enforcement, chain.proven().made(now_ms() + 2 * HOUR), &[active]).unwrap();
+	for _ in 0..2 {
+		assert!(enforcement.store.clock() > now_ms() + HOUR);
+		assert_eq!(state(&mut enforcement, "203.0.113.9"), control::State::Free, "it is over by the chain's clock");
+		drop(enforcement);
+		enforcement = open(directory.path(), None);
+	}
+}
+
+#[test]
+fn what_the_kernel_did_not_take_is_given_to_it_anew() {
+	let directory = tempfile::tempdir().unwrap();
+	let mut enforcement = open(directory.path(), None);
+	enforcement.memorize(|state| state.lists = Some([1; 32]));
+	let refused: Result<(), _> = enforcement.mind(Err(FrameError::BrokenChain(7).into()));
+	assert!(refused.is_err() && enforcement.mend_at.is_none(), "nothing of it was taken in");
+	let failed: Result<(), _> = enforcement.mind(Err(FirewallError::Gone.into()));
+	assert!(failed.is_err() && enforcement.mend_at.is_some());
+	let lists = enforcement.setup.memory.read(|state| state.lists);
+	assert_eq!(lists, None, "should this process die before, the next one does it");
+}
+
+#[test]
+fn what_the_kernel_holds_outlives_a_damaged_store_and_a_restart() {
+	let directory = tempfile::tempdir().unwrap();
+	let mut enforcement = open(directory.path(), None);
+	enforcement.memorize(|state| state.lists = Some([1; 32]));
+	let damaged = Err(enforcement.store.disowned().into());
+	assert_eq!(enforcement.or_anew(damaged).unwrap(), Flow::Again);
+	let lists = enforcement.setup.memory.read(|state| state.lists);
+	assert_eq!(lists, Some([1; 32]), "else an empty store would be put in its place");
+	assert_eq!(enforcement.due(), Due::Snapshot);
+}
+
+#[test]
+fn after_a_dry_run_the_table_that_was_left_before_it_is_filled_anew() {
+	let directory = tempfile::tempdir().unwrap();
+	let memory = Memory::new(Journal::open(directory.path()).unwrap());
+	memory.change(|state| state.lists = Some([1; 32])).unwrap();
+	drop(memory);
+	let enforcement = open(directory.path(), None);
+	assert_eq!(enforcement.setup.memory.read(|state| state.lists), None);
+}
+
+#[test]
+fn a_table_that_was_filled_before_the_household_spoke_is_not_taken_for_what_it_wants() {
+	let directory = tempfile::tempdir().unwrap();
+	let mut enforcement = open(directory.path(), None);
+	let before = enforcement.lists();
+	enforcement.answer(Request::Allow { network: network("203.0.113.9"), for_ms: None, dispute: false });
+	assert_eq!(enforcement.lists(), before, "the allowed are set at each start");
+	enforcement.answer(Request::Block { network: network("203.0.113.9"), for_ms: None });
+	assert_ne!(enforcement.lists(), before);
+	enforcement.answer(Request::Forget { network: network("203.0.113.9") });
+	assert_eq!(enforcement.lists(), before);
+}
+
+#[test]
+fn several_protections_at_once_each_keep_out_what_they_overlap() {
+	let directory = tempfile::tempdir().unwrap();
+	let mut enforcement = open(directory.path(), None);
+	let mut chain = Chain::default();
+	for peer in ["203.0.113.9", "198.18.0.9", "198.19.0.9"] {
+		chain.tell(ChangeKind::Activated(decision(peer, HOUR)));
+	}
+	for shielded in ["203.0.113.0/24", "198.18.0.0/24"] {
+		chain.tell(ChangeKind::Protected(network(shielded)));
+	}
+	apply(&mut enforcement, &chain.frame(1));
+	assert_eq!(state(&mut enforcement, "203.0.113.9"), control::State::Protected);
+	assert_eq!(state(&mut enforcement, "198.18.0.9"), control::State::Protected);
+	assert_eq!(state(&mut enforcement, "198.19.0.9"), control::State::Blocked);
+}
+
+#[test]
+fn who_does_not_wait_for_the_answer_changes_nothing() {
+	let directory = tempfile::tempdir().unwrap();
+	let mut enforcement = open(directory.path(), None);
+	let (reply, answer) = oneshot::channel();
+	drop(answer);
+	enforcement.carry_out(Order::Person(Request::Block { network: network("203.0.113.9"), for_ms: None }, reply));
+	assert!(matches!(enforcement.answer(Request::Overrides), Answer::Overrides(list) if list.is_empty()));
 }
