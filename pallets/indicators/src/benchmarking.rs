@@ -395,8 +395,8 @@ mod benches {
 		for index in 0..n {
 			let votes = all(&isps, Vote::Approve);
 			let before = BoundedVec::truncate_from(votes.clone());
-			let dispute = Dispute::Open { by: isps[1].clone(), until: due, before };
-			put::<T>(index, &isps[0], Status::Provisional { since: 0 }, votes, dispute);
+			let contested = Dispute::Open { by: isps[1].clone(), until: due, before };
+			put::<T>(index, &isps[0], Status::Provisional { since: 0 }, votes, contested);
 		}
 		NextEndings::<T>::put(stretch(due));
 		let ended;
