@@ -42,7 +42,7 @@ fn invalid(key: &'static str, cause: impl ToString) -> ConfigError {
 /// A checked configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
-	/// Where state, status and lock are kept.
+	/// Where all that is remembered is kept.
 	pub state_dir: PathBuf,
 	/// Websocket addresses of nodes, tried in turn.
 	pub endpoints: Vec<String>,
