@@ -25,6 +25,7 @@ test-fast *arguments:
 # Looks at the enforcer's page in a real browser.
 test-page *arguments:
 	./scripts/page-test {{ arguments }}
+
 # Makes the Debian packages; --openwrt: the static enforcer too.
 package *arguments: setup
 	./scripts/package {{ arguments }}

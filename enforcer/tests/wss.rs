@@ -63,7 +63,7 @@ async fn node() -> u16 {
 }
 
 async fn open(dialer: &Dialer, host: &str, port: u16) -> Result<Connection, ChainError> {
-	Connection::open_with(dialer, &format!("wss://{host}:{port}"), None).await
+	Connection::open(dialer, &format!("wss://{host}:{port}"), None).await
 }
 
 fn is_refused(result: Result<Connection, ChainError>) -> bool {
@@ -87,14 +87,14 @@ async fn a_node_that_the_roots_vouch_for_is_reached() {
 #[tokio::test]
 async fn a_node_of_another_chain_is_refused() {
 	let (port, dialer) = (node().await, roots());
-	let opened = Connection::open_with(&dialer, &format!("wss://localhost:{port}"), Some([0x22; 32])).await;
+	let opened = Connection::open(&dialer, &format!("wss://localhost:{port}"), Some([0x22; 32])).await;
 	assert!(matches!(opened, Err(ChainError::WrongChain { .. })));
 }
 
 #[tokio::test]
 async fn a_node_that_nobody_vouches_for_is_refused() {
 	let port = node().await;
-	assert!(is_refused(open(&Dialer::default(), "localhost", port).await));
+	assert!(is_refused(open(&Dialer::new(None, None).unwrap(), "localhost", port).await));
 }
 
 #[tokio::test]

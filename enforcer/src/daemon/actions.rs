@@ -241,7 +241,7 @@ impl Session {
 		let dialer = Dialer::new(config.roots.as_deref(), config.pin)?;
 		let mut failure = ChainError::Closed;
 		for endpoint in &config.endpoints {
-			match Connection::open_with(&dialer, endpoint, genesis).await {
+			match Connection::open(&dialer, endpoint, genesis).await {
 				Ok(connection) => return Ok(Self { connection: Arc::new(connection), keys, member }),
 				Err(error) => failure = error,
 			}

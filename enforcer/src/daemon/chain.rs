@@ -6,7 +6,10 @@
 //! the rest (nonces, dossiers, proposals) is taken as the node's word. Each answer is decoded whole or refused, is at most
 //! [`MAX_MESSAGE`](super::dial::MAX_MESSAGE) long, and is waited for no longer than [`TIMEOUT`](super::dial::TIMEOUT).
 
-use super::dial::{DialError, Dialer, Window};
+use super::{
+	dial::{DialError, Dialer, Window},
+	now_ms,
+};
 use crate::core::{
 	extrinsic::Anchor,
 	frame::BlockRef,
@@ -33,13 +36,16 @@ use std::{
 	sync::{Arc, Mutex, MutexGuard, PoisonError},
 	time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{sleep, Instant};
+use tracing::error;
 
 /// `ringfence_subscribeChanges` asked for entries that the node no longer keeps.
 const PRUNED: i32 = 7001;
 /// For how long transactions are anchored in the same block: 360 blocks of 500 ms, a third of
 /// [`ERA_PERIOD`](crate::core::extrinsic::ERA_PERIOD).
 const ANCHOR_AGE: Duration = Duration::from_secs(180);
+/// Pause after a node refused what it may grant later.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// Why a call or a connection failed.
 #[derive(Debug, thiserror::Error)]
@@ -179,16 +185,16 @@ pub struct Subscription<T> {
 }
 
 impl<T: DeserializeOwned> Subscription<T> {
-	/// The next item; None when there will be none, for which [`Self::close_reason`] tells why.
+	/// The next item; None when there will be none.
 	pub async fn next(&mut self) -> Option<Result<T, serde_json::Error>> {
 		let item = self.items.next().await;
 		self.window.open();
 		item
 	}
 
-	/// Why it ended; None while it has not.
-	pub fn close_reason(&self) -> Option<SubscriptionCloseReason> {
-		self.items.close_reason()
+	/// Whether it ended because this side was too slow, and not because the connection broke.
+	pub fn lagged(&self) -> bool {
+		matches!(self.items.close_reason(), Some(SubscriptionCloseReason::Lagged))
 	}
 }
 
@@ -212,13 +218,8 @@ struct Ground {
 }
 
 impl Connection {
-	/// Connects to `endpoint`, trusting the system's roots. A chain other than `expected` is refused.
-	pub async fn open(endpoint: &str, expected: Option<Digest>) -> Result<Self, ChainError> {
-		Self::open_with(&Dialer::default(), endpoint, expected).await
-	}
-
 	/// Connects to `endpoint` by `dialer`. A chain other than `expected` is refused.
-	pub async fn open_with(dialer: &Dialer, endpoint: &str, expected: Option<Digest>) -> Result<Self, ChainError> {
+	pub async fn open(dialer: &Dialer, endpoint: &str, expected: Option<Digest>) -> Result<Self, ChainError> {
 		let (client, window) = dialer.dial(endpoint).await?;
 		let mut this = Self { endpoint: endpoint.into(), genesis: [0; 32], client, window, ground: Mutex::default() };
 		let text: String = this.request("chain_getBlockHash", rpc_params![0]).await?;
@@ -245,6 +246,24 @@ impl Connection {
 	) -> Result<Subscription<T>, ChainError> {
 		let items = self.client.subscribe(method, params, undo).await?;
 		Ok(Subscription { items, window: self.window.clone() })
+	}
+
+	/// The same, again and again while the node refuses: that is no reason to stop enforcing.
+	async fn subscribe_anyhow<T: DeserializeOwned>(
+		&self,
+		method: &str,
+		params: ArrayParams,
+		undo: &str,
+	) -> Result<Subscription<T>, ChainError> {
+		loop {
+			match self.subscribe(method, params.clone(), undo).await {
+				Err(ChainError::Refused(refusal)) => {
+					error!(at = now_ms(), method, cause = %refusal, "the node refuses");
+					sleep(PAUSE).await;
+				}
+				subscribed => return subscribed,
+			}
+		}
 	}
 
 	fn ground(&self) -> MutexGuard<'_, Ground> {
@@ -347,13 +366,13 @@ impl Connection {
 	/// SCALE-encoded proposals that `isp` has not voted on.
 	pub async fn proposals(&self, isp: &AccountBytes) -> Result<Subscription<Vec<String>>, ChainError> {
 		let (name, undo) = ("ringfence_subscribeProposals", "ringfence_unsubscribeProposals");
-		self.subscribe(name, rpc_params![hex::encode(isp)], undo).await
+		self.subscribe_anyhow(name, rpc_params![hex::encode(isp)], undo).await
 	}
 
 	/// SCALE-encoded letters to `member` that it has not answered.
 	pub async fn letters(&self, member: &AccountBytes) -> Result<Subscription<Vec<String>>, ChainError> {
 		let (name, undo) = ("ringfence_subscribeEnvelopes", "ringfence_unsubscribeEnvelopes");
-		self.subscribe(name, rpc_params![hex::encode(member)], undo).await
+		self.subscribe_anyhow(name, rpc_params![hex::encode(member)], undo).await
 	}
 
 	/// Asks the runtime, in the best block.

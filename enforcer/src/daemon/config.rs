@@ -3,10 +3,10 @@
 //! Keys that nobody knows are refused, so a slip of the pen cannot turn a protection off. What comes out of
 //! [`Config::parse`] is checked: every number is in its range and every part that another one needs is there.
 
-use super::{household::Provider, observe};
+use super::{household::Provider, millis, observe};
 use crate::core::{eve::Judge, hex, inbox::InboxPolicy, report::Settings, vet::VettingPolicy};
 use ringfence_primitives::{
-	AccountBytes, Action, Confidence, Digest, Direction, Lifetime, Millis, Network, PacketRate, Severity, Tlp,
+	AccountBytes, Action, Confidence, Digest, Direction, Lifetime, Network, PacketRate, Severity, Tlp,
 };
 use serde::Deserialize;
 use std::{
@@ -42,7 +42,7 @@ fn invalid(key: &'static str, cause: impl ToString) -> ConfigError {
 /// A checked configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
-	/// Where state, status and lock are kept.
+	/// Where all that is remembered is kept.
 	pub state_dir: PathBuf,
 	/// Websocket addresses of nodes, tried in turn.
 	pub endpoints: Vec<String>,
@@ -527,7 +527,7 @@ impl RawReporting {
 			action,
 			direction: self.direction,
 			per_minute: self.per_minute,
-			repeat_after: Millis::try_from(self.repeat_after.as_millis()).unwrap_or(Millis::MAX),
+			repeat_after: millis(self.repeat_after),
 		})
 	}
 }
@@ -566,7 +566,7 @@ impl RawInbox {
 			promote_min_severity: self.promote_min_severity,
 			per_minute: self.per_minute,
 			per_household: self.per_household,
-			answer_every: Millis::try_from(self.answer_every.as_millis()).unwrap_or(Millis::MAX),
+			answer_every: millis(self.answer_every),
 		})
 	}
 }

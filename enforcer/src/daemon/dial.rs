@@ -141,13 +141,6 @@ pub struct Dialer {
 	meter: Arc<Meter>,
 }
 
-impl Default for Dialer {
-	/// Trusts the system's roots.
-	fn default() -> Self {
-		Self { trust: Trust::System, meter: Arc::default() }
-	}
-}
-
 impl fmt::Debug for Dialer {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		f.debug_struct("Dialer").field("meter", &self.meter).finish_non_exhaustive()
@@ -519,7 +512,8 @@ mod tests {
 		// It takes the connection, and never answers the handshake.
 		let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
 		let endpoint = format!("ws://{}", listener.local_addr().unwrap());
-		let dialled = Dialer::default().dial_within(&endpoint, Duration::from_millis(50)).await;
+		let dialler = Dialer::new(None, None).unwrap();
+		let dialled = dialler.dial_within(&endpoint, Duration::from_millis(50)).await;
 		assert!(matches!(dialled, Err(DialError::TimedOut(_))), "{:?}", dialled.err());
 	}
 

@@ -473,7 +473,6 @@ impl Enforcement {
 				let _ = reply.send(Ok(self.heartbeat(&heartbeat)));
 			}
 			Order::Pruned(reply) => {
-				warn!(at = now_ms(), "the log no longer reaches back to here: the active set is fetched whole");
 				self.fetch = true;
 				let _ = reply.send(());
 			}

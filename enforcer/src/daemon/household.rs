@@ -23,7 +23,6 @@ use crate::core::{
 	hex,
 	report::Bucket,
 };
-use jsonrpsee::core::client::SubscriptionCloseReason;
 use ringfence_primitives::{
 	envelope::{Body, EnvelopeKey, Letter, Message, Outcome},
 	AccountBytes, Digest, Millis, Network,
@@ -59,8 +58,6 @@ const LOOKS: usize = 16;
 const WHITELIST_LOOKS: u32 = 20;
 /// Lines about letters that are none, a minute.
 const COMPLAINTS: u32 = 20;
-/// Pause after the node refused to hand over letters. That is no reason to stop enforcing.
-const PAUSE: Duration = Duration::from_secs(60);
 
 /// The provider that a household belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -244,11 +241,6 @@ impl Household {
 		loop {
 			let mut letters = match connection.letters(&self.sealer.member).await {
 				Ok(letters) => letters,
-				Err(ChainError::Refused(refusal)) => {
-					error!(at = now_ms(), cause = %refusal, "cannot receive letters");
-					tokio::time::sleep(PAUSE).await;
-					continue;
-				}
 				Err(error) => return error,
 			};
 			loop {
@@ -273,7 +265,9 @@ impl Household {
 				}
 			}
 			// What is not answered is sent again to a new subscription.
-			let Some(SubscriptionCloseReason::Lagged) = letters.close_reason() else { return ChainError::Closed };
+			if !letters.lagged() {
+				return ChainError::Closed;
+			}
 		}
 	}
 

@@ -25,7 +25,6 @@ use crate::core::{
 	inbox::{InboxPolicy, Verdict},
 	report::{Bucket, Recent, Report, Settings},
 };
-use jsonrpsee::core::client::SubscriptionCloseReason;
 use ringfence_primitives::{
 	call::MAX_ANSWERS,
 	envelope::{AnswerToken, Letter, Outcome},
@@ -37,7 +36,7 @@ use std::{
 	time::Duration,
 };
 use tokio::time::{sleep_until, Instant};
-use tracing::{debug, error, info, warn};
+use tracing::{debug, info, warn};
 
 /// Answers that are remembered, in case the chain does not get them.
 const REMEMBERED: usize = 65_536;
@@ -51,8 +50,6 @@ const UNREADABLE_AGAIN: Millis = 600_000;
 const MAX_HOUSEHOLDS: usize = 10_000;
 /// Lines about letters that are none, a minute.
 const COMPLAINTS: u32 = 60;
-/// Pause after the node refused to hand over letters. That is no reason to stop vetting.
-const PAUSE: Duration = Duration::from_secs(60);
 
 /// How a provider deals with letters.
 pub struct Rules {
@@ -214,11 +211,6 @@ impl Inbox {
 		loop {
 			let mut letters = match connection.letters(&self.member).await {
 				Ok(letters) => letters,
-				Err(ChainError::Refused(refusal)) => {
-					error!(at = now_ms(), cause = %refusal, "cannot receive letters");
-					tokio::time::sleep(PAUSE).await;
-					continue;
-				}
 				Err(error) => return error,
 			};
 			loop {
@@ -235,7 +227,9 @@ impl Inbox {
 				}
 			}
 			// What is not answered is sent again to a new subscription.
-			let Some(SubscriptionCloseReason::Lagged) = letters.close_reason() else { return ChainError::Closed };
+			if !letters.lagged() {
+				return ChainError::Closed;
+			}
 		}
 	}
 

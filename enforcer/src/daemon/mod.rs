@@ -36,13 +36,17 @@ use rand_core::{OsRng, TryRngCore, UnwrapErr};
 use ringfence_primitives::{envelope::Letter, AccountBytes, Millis};
 use std::{
 	hash::{BuildHasher, RandomState},
-	time::{SystemTime, UNIX_EPOCH},
+	time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// Unix time in milliseconds; 0 on a clock that stands before 1970.
 pub fn now_ms() -> Millis {
-	let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-	elapsed.as_millis().try_into().unwrap_or(Millis::MAX)
+	millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// A time in milliseconds; the longest there is, where it is longer.
+fn millis(time: Duration) -> Millis {
+	time.as_millis().try_into().unwrap_or(Millis::MAX)
 }
 
 /// A number that nobody guesses by chance. Not for secrets: the standard library seeds its hash maps with it.

@@ -16,7 +16,7 @@ use super::{
 	excerpt,
 	household::Household,
 	inbox::Inbox,
-	now_ms, random,
+	millis, now_ms, random,
 	state::{Memory, State},
 	status::{Board, Endpoint, Proven, Traffic},
 	submit::Link,
@@ -30,7 +30,6 @@ use crate::core::{
 	roster::{Roster, LONGEST_PENANCE},
 	snapshot::{self, Item, Opening, SnapshotError},
 };
-use jsonrpsee::core::client::SubscriptionCloseReason;
 use ringfence_primitives::{Digest, Millis};
 use serde_json::Value;
 use std::{
@@ -167,7 +166,6 @@ impl Sessions {
 	/// Sessions that are still to be run.
 	pub fn new(following: Following, parts: Parts, memory: Memory, board: Arc<Board>) -> Self {
 		let Following { endpoints, dialer, genesis, chain, heartbeat, stale_after } = following;
-		let millis = |duration: Duration| Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX);
 		let (heartbeat, stale_after) = (millis(heartbeat), millis(stale_after));
 		board.update(|status| (status.heartbeat, status.stale_after) = (heartbeat, stale_after));
 		let witness = Witness {
@@ -199,7 +197,7 @@ impl Sessions {
 			};
 			let endpoint = self.roster.seats()[place].url.clone();
 			let (began, newest) = (Instant::now(), self.witness.pulse.newest());
-			let cause = match Connection::open_with(&self.dialer, &endpoint, self.genesis).await {
+			let cause = match Connection::open(&self.dialer, &endpoint, self.genesis).await {
 				Ok(connection) => self.session(place, connection).await,
 				Err(error) => error.into(),
 			};
@@ -318,7 +316,7 @@ struct Witness {
 
 impl Witness {
 	fn now(&self) -> Millis {
-		Millis::try_from(self.began.elapsed().as_millis()).unwrap_or(Millis::MAX)
+		millis(self.began.elapsed())
 	}
 
 	/// A new node is at hand. With the first one ever the authorities of genesis are found out.
@@ -546,23 +544,13 @@ impl Follower<'_> {
 						let frame = self.witness.frame(self.connection, item?).await?;
 						self.beat = self.witness.next_beat();
 						let head = frame.head.seq;
-						let flow = match enforcer.apply(frame).await {
-							// The frame is proven, so it is what was applied here that is not the chain's.
-							Err(EnforceError::Frame(FrameError::Forked(seq))) => {
-								error!(at = now_ms(), seq, "what was applied is not what the chain says: fetching the active set");
-								enforcer.pruned().await;
-								Flow::Again
-							}
-							applied => applied?,
-						};
+						let flow = enforcer.apply(frame).await?;
 						self.reckon(enforcer, head).await;
 						flow
 					}
-					None => match changes.close_reason() {
-						// This side was too slow, as in a long replay: what is missing is sent again.
-						Some(SubscriptionCloseReason::Lagged) => Flow::Again,
-						_ => return Err(ChainError::Closed.into()),
-					},
+					// This side was too slow, as in a long replay: what is missing is sent again.
+					None if changes.lagged() => Flow::Again,
+					None => return Err(ChainError::Closed.into()),
 				},
 				wanted = self.idle() => self.prove(Some(enforcer), wanted?).await?,
 			};
@@ -585,11 +573,7 @@ impl Follower<'_> {
 					enforcer.begin(proven).await?;
 				}
 				Item::Page(decisions) => enforcer.page(decisions).await?,
-				Item::End { count } => {
-					enforcer.end(count).await?;
-					info!(at = now_ms(), count, "the active set is taken over");
-					return Ok(());
-				}
+				Item::End { count } => return Ok(enforcer.end(count).await?),
 			}
 		}
 	}
@@ -667,7 +651,7 @@ async fn look_back(
 	}
 	loop {
 		sleep(RETURN).await;
-		let now = Millis::try_from(began.elapsed().as_millis()).unwrap_or(Millis::MAX);
+		let now = millis(began.elapsed());
 		for (endpoint, _) in better.iter().filter(|(_, rests_until)| *rests_until <= now) {
 			match is_back(dialer, memory, board, genesis, endpoint).await {
 				Ok(()) => return SessionError::Better(endpoint.clone()),
@@ -685,7 +669,7 @@ async fn is_back(
 	genesis: Digest,
 	endpoint: &str,
 ) -> Result<(), SessionError> {
-	let connection = Connection::open_with(dialer, endpoint, Some(genesis)).await?;
+	let connection = Connection::open(dialer, endpoint, Some(genesis)).await?;
 	let frame = Frame::decode(connection.heartbeat(false).await?)?;
 	let oldest = board.snapshot().proven.map_or(0, |proven| proven.number.saturating_sub(OVERTAKEN));
 	let set = memory.read(|state| state.authorities.clone()).ok_or(SessionError::Silent)?;

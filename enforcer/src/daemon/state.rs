@@ -1,11 +1,17 @@
 //! What the enforcer remembers across restarts: one small JSON file, beside a lock that keeps a second one out.
 //!
-//! The state directory holds `lock`, `state.json` ([`State`]), `active.base` and `active.log` ([`super::store`]),
-//! `overrides.json` ([`crate::core::overrides`]), `status.json` ([`super::status`]) and, where tier 1 is in use,
-//! `tier-keys.json` ([`super::keyring`]), `whitelist.json` ([`super::household`]), and `inbox.jsonl`, `answers.jsonl` and
-//! `inbox.lock` ([`super::tray`]). Files but the store's are replaced whole: after a crash there is the old one or the
-//! new one. Losing `state.json` costs a new table, filled from the store, and a way from genesis to the authorities of
-//! today.
+//! The state directory holds:
+//!
+//! - `lock` and `state.json` ([`State`]), which is put aside as `state.json.corrupt` when it makes no sense;
+//! - `active.base` and `active.log`, and `active.new` while a base is being written ([`super::store`]);
+//! - `overrides.json` ([`crate::core::overrides`]), which is put aside likewise;
+//! - `status.json` ([`super::status`]) and `history.json` ([`super::observe::history`]);
+//! - `control.sock` ([`super::control`]) and, where there is a page, `page-token` ([`super::observe::page`]);
+//! - where tier 1 is in use, `tier-keys.json` ([`super::keyring`]), `whitelist.json` ([`super::household`]), and at a
+//!   provider `inbox.jsonl`, `answers.jsonl` and `inbox.lock` ([`super::tray`]).
+//!
+//! Files are replaced whole, but for the store's and the inbox's: after a crash there is the old one or the new one. Losing
+//! `state.json` costs a new table, filled from the store, and a way from genesis to the authorities of today.
 
 use super::store;
 use crate::core::{finality::AuthoritySet, hex};

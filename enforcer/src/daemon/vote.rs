@@ -16,7 +16,6 @@ use crate::core::{
 	vet::{vet, VettingPolicy},
 };
 use codec::DecodeAll;
-use jsonrpsee::core::client::SubscriptionCloseReason;
 use ringfence_primitives::{call::MAX_BATCH, AccountBytes, Ballot, IndicatorId, Millis, Network, Proposal};
 use std::{
 	collections::BTreeMap,
@@ -25,7 +24,7 @@ use std::{
 	time::{Duration, Instant},
 };
 use tokio::time::sleep_until;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 /// Time in which a proposal that is sent again (from the pool and then from its block, after a reconnection or a fork) is
 /// not voted on again: the vote is on its way. The node asks again for what it still misses after ten blocks.
@@ -40,8 +39,6 @@ const HOLD: Duration = Duration::from_secs(1);
 const MAX_HELD: usize = 8 * MAX_BATCH as usize;
 /// Lines about what is no proposal, a minute.
 const COMPLAINTS: u32 = 60;
-/// Pause after the node refused to say what is proposed. That is no reason to stop enforcing.
-const PAUSE: Duration = Duration::from_secs(60);
 
 /// Votes for one ISP.
 pub struct Voter {
@@ -131,11 +128,6 @@ impl Voter {
 		loop {
 			let mut proposals = match connection.proposals(&self.isp).await {
 				Ok(proposals) => proposals,
-				Err(ChainError::Refused(refusal)) => {
-					error!(at = now_ms(), cause = %refusal, "cannot vote");
-					tokio::time::sleep(PAUSE).await;
-					continue;
-				}
 				Err(error) => return error,
 			};
 			loop {
@@ -150,7 +142,9 @@ impl Voter {
 				self.cast();
 			}
 			// Everything pending is sent again to a new subscription.
-			let Some(SubscriptionCloseReason::Lagged) = proposals.close_reason() else { return ChainError::Closed };
+			if !proposals.lagged() {
+				return ChainError::Closed;
+			}
 		}
 	}
 

@@ -738,21 +738,6 @@ impl Firewall {
 		})
 	}
 
-	/// The networks that the chain protects, as the table has them: what a policy has to know again after a restart with
-	/// an adopted table.
-	pub fn protected_by_chain(&mut self) -> Result<Vec<Network>, FirewallError> {
-		let mut networks = Vec::new();
-		for set in &self.sets {
-			let Set::Exempt { origin: Origin::Chain, .. } = set else { continue };
-			let replies = self
-				.socket
-				.dump(libc::NFT_MSG_GETSETELEM, |a| table::ours_elements(a, &set.to_string()))
-				.map_err(reading("list the protected networks"))?;
-			networks.extend(replies.iter().flat_map(|reply| table::read_networks(reply, set)));
-		}
-		Ok(networks)
-	}
-
 	/// What the kernel can do.
 	pub fn features(&self) -> Features {
 		self.features
