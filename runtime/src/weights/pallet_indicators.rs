@@ -52,21 +52,21 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Head` (r:1 w:0)
 	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Settings` (r:1 w:0)
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:1 w:1)
 	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::RecordCount` (r:1 w:1)
 	/// Proof: `Indicators::RecordCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::OpenCount` (r:1 w:1)
 	/// Proof: `Indicators::OpenCount` (`max_values`: None, `max_size`: Some(52), added: 2527, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Pages` (r:1 w:1)
+	/// Storage: `Indicators::Pages` (r:1 w:0)
 	/// Proof: `Indicators::Pages` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Awaiting` (r:1 w:1)
 	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
@@ -79,15 +79,15 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// The range of component `n` is `[1, 64]`.
 	fn report(n: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `4160 + n * (42 ±0)`
+		//  Measured:  `8325 + n * (42 ±0)`
 		//  Estimated: `10703`
-		// Minimum execution time: 82_907_000 picoseconds.
-		Weight::from_parts(122_460_294, 0)
+		// Minimum execution time: 86_280_000 picoseconds.
+		Weight::from_parts(107_829_483, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 16_378
-			.saturating_add(Weight::from_parts(977_182, 0).saturating_mul(n.into()))
+			// Standard Error: 23_081
+			.saturating_add(Weight::from_parts(848_721, 0).saturating_mul(n.into()))
 			.saturating_add(T::DbWeight::get().reads(14))
-			.saturating_add(T::DbWeight::get().writes(8))
+			.saturating_add(T::DbWeight::get().writes(7))
 	}
 	/// Storage: `Tiers::Signers` (r:1 w:0)
 	/// Proof: `Tiers::Signers` (`max_values`: None, `max_size`: Some(83), added: 2558, mode: `MaxEncodedLen`)
@@ -97,14 +97,14 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Head` (r:1 w:1)
 	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Settings` (r:1 w:0)
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:1 w:1)
 	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::RecordCount` (r:1 w:1)
@@ -117,28 +117,28 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Indicators::ActiveCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Digest` (r:1 w:1)
 	/// Proof: `Indicators::Digest` (`max_values`: Some(1), `max_size`: Some(2048), added: 2543, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Pages` (r:1 w:1)
+	/// Storage: `Indicators::Pages` (r:1 w:0)
 	/// Proof: `Indicators::Pages` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Awaiting` (r:1 w:1)
 	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
 	/// Proof: `Indicators::ProposedCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:2)
-	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(603), added: 3078, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Named` (r:0 w:1)
 	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
 	/// The range of component `n` is `[1, 64]`.
 	fn report_provisionally(n: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `4287 + n * (42 ±0)`
+		//  Measured:  `8452 + n * (42 ±0)`
 		//  Estimated: `10703`
-		// Minimum execution time: 122_468_000 picoseconds.
-		Weight::from_parts(219_613_419, 0)
+		// Minimum execution time: 127_901_000 picoseconds.
+		Weight::from_parts(236_954_214, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 13_695
-			.saturating_add(Weight::from_parts(635_548, 0).saturating_mul(n.into()))
+			// Standard Error: 26_683
+			.saturating_add(Weight::from_parts(217_509, 0).saturating_mul(n.into()))
 			.saturating_add(T::DbWeight::get().reads(17))
-			.saturating_add(T::DbWeight::get().writes(14))
+			.saturating_add(T::DbWeight::get().writes(13))
 	}
 	/// Storage: `Tiers::Signers` (r:1 w:0)
 	/// Proof: `Tiers::Signers` (`max_values`: None, `max_size`: Some(83), added: 2558, mode: `MaxEncodedLen`)
@@ -146,8 +146,6 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Head` (r:1 w:1)
 	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
@@ -169,20 +167,20 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Storage: `Tiers::Ledger` (r:64 w:64)
 	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:2)
-	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(603), added: 3078, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Named` (r:0 w:1)
 	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
 	/// The range of component `n` is `[1, 64]`.
 	fn vote(n: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `6918 + n * (108 ±0)`
-		//  Estimated: `10703 + n * (2548 ±6)`
-		// Minimum execution time: 138_705_000 picoseconds.
-		Weight::from_parts(201_501_773, 0)
-			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 23_461
-			.saturating_add(Weight::from_parts(6_334_343, 0).saturating_mul(n.into()))
-			.saturating_add(T::DbWeight::get().reads(13))
+		//  Measured:  `7920 + n * (108 ±0)`
+		//  Estimated: `8068 + n * (2548 ±6)`
+		// Minimum execution time: 100_261_000 picoseconds.
+		Weight::from_parts(164_514_459, 0)
+			.saturating_add(Weight::from_parts(0, 8068))
+			// Standard Error: 25_816
+			.saturating_add(Weight::from_parts(6_482_545, 0).saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads(12))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(n.into())))
 			.saturating_add(T::DbWeight::get().writes(10))
 			.saturating_add(T::DbWeight::get().writes((1_u64).saturating_mul(n.into())))
@@ -196,8 +194,6 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Head` (r:1 w:1)
 	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
@@ -217,17 +213,17 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Storage: `Tiers::Ledger` (r:1 w:1)
 	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:2)
-	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(603), added: 3078, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Named` (r:0 w:1)
 	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
 	fn withdraw() -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `10731`
-		//  Estimated: `10703`
-		// Minimum execution time: 117_946_000 picoseconds.
-		Weight::from_parts(201_731_000, 0)
-			.saturating_add(Weight::from_parts(0, 10703))
-			.saturating_add(T::DbWeight::get().reads(14))
+		//  Measured:  `14650`
+		//  Estimated: `8068`
+		// Minimum execution time: 106_841_000 picoseconds.
+		Weight::from_parts(188_103_000, 0)
+			.saturating_add(Weight::from_parts(0, 8068))
+			.saturating_add(T::DbWeight::get().reads(13))
 			.saturating_add(T::DbWeight::get().writes(11))
 	}
 	/// Storage: `Tiers::Signers` (r:1 w:0)
@@ -238,8 +234,6 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Head` (r:1 w:0)
 	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
@@ -248,7 +242,7 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Decided` (r:1 w:1)
 	/// Proof: `Indicators::Decided` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Pages` (r:1 w:1)
+	/// Storage: `Indicators::Pages` (r:1 w:0)
 	/// Proof: `Indicators::Pages` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Awaiting` (r:1 w:1)
 	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
@@ -259,15 +253,15 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// The range of component `n` is `[1, 64]`.
 	fn dispute(n: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `1844 + n * (78 ±0)`
-		//  Estimated: `10703`
-		// Minimum execution time: 60_552_000 picoseconds.
-		Weight::from_parts(102_913_590, 0)
-			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 12_942
-			.saturating_add(Weight::from_parts(884_086, 0).saturating_mul(n.into()))
-			.saturating_add(T::DbWeight::get().reads(13))
-			.saturating_add(T::DbWeight::get().writes(6))
+		//  Measured:  `9915 + n * (78 ±0)`
+		//  Estimated: `8068`
+		// Minimum execution time: 64_262_000 picoseconds.
+		Weight::from_parts(134_983_166, 0)
+			.saturating_add(Weight::from_parts(0, 8068))
+			// Standard Error: 9_071
+			.saturating_add(Weight::from_parts(603_948, 0).saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads(12))
+			.saturating_add(T::DbWeight::get().writes(5))
 	}
 	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
 	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
@@ -275,8 +269,8 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `3244`
 		//  Estimated: `10703`
-		// Minimum execution time: 28_576_000 picoseconds.
-		Weight::from_parts(35_301_000, 0)
+		// Minimum execution time: 28_192_000 picoseconds.
+		Weight::from_parts(38_663_000, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
 			.saturating_add(T::DbWeight::get().reads(1))
 	}
@@ -291,13 +285,13 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:2)
-	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(603), added: 3078, mode: `MaxEncodedLen`)
 	fn protect() -> Weight {
 		// Proof Size summary in bytes:
 		//  Measured:  `3785`
 		//  Estimated: `10703`
-		// Minimum execution time: 52_560_000 picoseconds.
-		Weight::from_parts(74_946_000, 0)
+		// Minimum execution time: 54_067_000 picoseconds.
+		Weight::from_parts(80_269_000, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
 			.saturating_add(T::DbWeight::get().reads(5))
 			.saturating_add(T::DbWeight::get().writes(4))
@@ -313,13 +307,13 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:2)
-	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(603), added: 3078, mode: `MaxEncodedLen`)
 	fn unprotect() -> Weight {
 		// Proof Size summary in bytes:
 		//  Measured:  `3791`
 		//  Estimated: `10703`
-		// Minimum execution time: 53_343_000 picoseconds.
-		Weight::from_parts(85_686_000, 0)
+		// Minimum execution time: 52_868_000 picoseconds.
+		Weight::from_parts(84_444_000, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
 			.saturating_add(T::DbWeight::get().reads(5))
 			.saturating_add(T::DbWeight::get().writes(4))
@@ -334,8 +328,8 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `504`
 		//  Estimated: `3545`
-		// Minimum execution time: 11_742_000 picoseconds.
-		Weight::from_parts(19_205_000, 0)
+		// Minimum execution time: 11_546_000 picoseconds.
+		Weight::from_parts(19_587_000, 0)
 			.saturating_add(Weight::from_parts(0, 3545))
 			.saturating_add(T::DbWeight::get().reads(2))
 			.saturating_add(T::DbWeight::get().writes(1))
@@ -346,14 +340,14 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Head` (r:1 w:0)
 	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Settings` (r:1 w:0)
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:512 w:512)
 	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::RecordCount` (r:1 w:1)
@@ -374,12 +368,12 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	fn report_batch(i: u32, ) -> Weight {
 		// Proof Size summary in bytes:
 		//  Measured:  `6762`
-		//  Estimated: `10703 + i * (7078 ±1)`
-		// Minimum execution time: 137_150_000 picoseconds.
-		Weight::from_parts(132_148_343, 0)
+		//  Estimated: `10703 + i * (7078 ±0)`
+		// Minimum execution time: 180_498_000 picoseconds.
+		Weight::from_parts(185_644_000, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 58_061
-			.saturating_add(Weight::from_parts(12_440_524, 0).saturating_mul(i.into()))
+			// Standard Error: 75_274
+			.saturating_add(Weight::from_parts(10_846_021, 0).saturating_mul(i.into()))
 			.saturating_add(T::DbWeight::get().reads(13))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(i.into())))
 			.saturating_add(T::DbWeight::get().writes(6))
@@ -392,8 +386,6 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Head` (r:1 w:1)
 	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
@@ -402,6 +394,8 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:512 w:512)
 	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Awaiting` (r:4 w:4)
 	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
@@ -416,34 +410,69 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Indicators::Pages` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Decided` (r:4 w:4)
 	/// Proof: `Indicators::Decided` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
-	/// Storage: `Tiers::Ledger` (r:2 w:2)
+	/// Storage: `Tiers::Ledger` (r:23 w:23)
 	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:1024)
-	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(603), added: 3078, mode: `MaxEncodedLen`)
 	/// The range of component `i` is `[1, 512]`.
 	fn vote_batch(i: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `7151 + i * (1750 ±0)`
-		//  Estimated: `10703 + i * (7078 ±1)`
-		// Minimum execution time: 247_278_000 picoseconds.
-		Weight::from_parts(254_536_000, 0)
-			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 240_423
-			.saturating_add(Weight::from_parts(41_443_879, 0).saturating_mul(i.into()))
-			.saturating_add(T::DbWeight::get().reads(15))
+		//  Measured:  `7151 + i * (2443 ±0)`
+		//  Estimated: `60215 + i * (7078 ±1)`
+		// Minimum execution time: 370_893_000 picoseconds.
+		Weight::from_parts(598_845_885, 0)
+			.saturating_add(Weight::from_parts(0, 60215))
+			// Standard Error: 536_445
+			.saturating_add(Weight::from_parts(39_546_997, 0).saturating_mul(i.into()))
+			.saturating_add(T::DbWeight::get().reads(36))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(i.into())))
-			.saturating_add(T::DbWeight::get().writes(9))
+			.saturating_add(T::DbWeight::get().writes(30))
 			.saturating_add(T::DbWeight::get().writes((3_u64).saturating_mul(i.into())))
 			.saturating_add(Weight::from_parts(0, 7078).saturating_mul(i.into()))
 	}
-	/// Not measured yet: as `vote_batch`, with twice the time and one write more for each item.
+	/// Storage: `Tiers::Signers` (r:1 w:0)
+	/// Proof: `Tiers::Signers` (`max_values`: None, `max_size`: Some(83), added: 2558, mode: `MaxEncodedLen`)
+	/// Storage: `Tiers::Members` (r:1 w:0)
+	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
+	/// Storage: `Tiers::Isps` (r:1 w:0)
+	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Head` (r:1 w:1)
+	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
+	/// Storage: `Timestamp::Now` (r:1 w:0)
+	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Settings` (r:1 w:0)
+	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Records` (r:512 w:512)
+	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Awaiting` (r:4 w:4)
+	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProposedCount` (r:1 w:1)
+	/// Proof: `Indicators::ProposedCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::RecordCount` (r:1 w:1)
+	/// Proof: `Indicators::RecordCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ActiveCount` (r:1 w:1)
+	/// Proof: `Indicators::ActiveCount` (`max_values`: Some(1), `max_size`: Some(4), added: 499, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Digest` (r:1 w:1)
+	/// Proof: `Indicators::Digest` (`max_values`: Some(1), `max_size`: Some(2048), added: 2543, mode: `MaxEncodedLen`)
+	/// Storage: `Tiers::Ledger` (r:64 w:64)
+	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ChangeLog` (r:0 w:1024)
+	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(603), added: 3078, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::Named` (r:0 w:512)
+	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
+	/// The range of component `i` is `[1, 512]`.
 	fn overturn_batch(i: u32, ) -> Weight {
-		Weight::from_parts(254_536_000, 0)
-			.saturating_add(Weight::from_parts(0, 10703))
-			.saturating_add(Weight::from_parts(82_887_758, 0).saturating_mul(i.into()))
-			.saturating_add(T::DbWeight::get().reads(15))
+		// Proof Size summary in bytes:
+		//  Measured:  `6098 + i * (4605 ±0)`
+		//  Estimated: `165790 + i * (7078 ±0)`
+		// Minimum execution time: 358_209_000 picoseconds.
+		Weight::from_parts(1_015_647_929, 0)
+			.saturating_add(Weight::from_parts(0, 165790))
+			// Standard Error: 702_562
+			.saturating_add(Weight::from_parts(44_256_722, 0).saturating_mul(i.into()))
+			.saturating_add(T::DbWeight::get().reads(75))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(i.into())))
-			.saturating_add(T::DbWeight::get().writes(9))
+			.saturating_add(T::DbWeight::get().writes(70))
 			.saturating_add(T::DbWeight::get().writes((4_u64).saturating_mul(i.into())))
 			.saturating_add(Weight::from_parts(0, 7078).saturating_mul(i.into()))
 	}
@@ -453,8 +482,6 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Tiers::Members` (`max_values`: None, `max_size`: Some(82), added: 2557, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Head` (r:1 w:0)
 	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
@@ -463,18 +490,20 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Records` (r:512 w:512)
 	/// Proof: `Indicators::Records` (`max_values`: None, `max_size`: Some(4603), added: 7078, mode: `MaxEncodedLen`)
+	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
+	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Ledger` (r:1 w:1)
 	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// The range of component `i` is `[1, 512]`.
 	fn cast_batch(i: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `7144 + i * (1388 ±0)`
+		//  Measured:  `7142 + i * (4573 ±0)`
 		//  Estimated: `10703 + i * (7078 ±0)`
-		// Minimum execution time: 98_019_000 picoseconds.
-		Weight::from_parts(209_941_171, 0)
+		// Minimum execution time: 106_713_000 picoseconds.
+		Weight::from_parts(56_620_076, 0)
 			.saturating_add(Weight::from_parts(0, 10703))
-			// Standard Error: 176_771
-			.saturating_add(Weight::from_parts(15_100_169, 0).saturating_mul(i.into()))
+			// Standard Error: 189_736
+			.saturating_add(Weight::from_parts(16_044_363, 0).saturating_mul(i.into()))
 			.saturating_add(T::DbWeight::get().reads(8))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(i.into())))
 			.saturating_add(T::DbWeight::get().writes(1))
@@ -489,29 +518,27 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 		// Proof Size summary in bytes:
 		//  Measured:  `212`
 		//  Estimated: `990 + n * (2575 ±0)`
-		// Minimum execution time: 587_000 picoseconds.
-		Weight::from_parts(728_000, 0)
+		// Minimum execution time: 303_000 picoseconds.
+		Weight::from_parts(317_152_667, 0)
 			.saturating_add(Weight::from_parts(0, 990))
-			// Standard Error: 20_970
-			.saturating_add(Weight::from_parts(2_788_220, 0).saturating_mul(d.into()))
-			// Standard Error: 1_342_758
-			.saturating_add(Weight::from_parts(4_295_217, 0).saturating_mul(n.into()))
+			// Standard Error: 41_496
+			.saturating_add(Weight::from_parts(2_686_878, 0).saturating_mul(d.into()))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(n.into())))
 			.saturating_add(T::DbWeight::get().writes((1_u64).saturating_mul(n.into())))
 			.saturating_add(Weight::from_parts(0, 2575).saturating_mul(n.into()))
 	}
-	/// Storage: `Indicators::Awaiting` (r:1025 w:1025)
+	/// Storage: `Indicators::Awaiting` (r:1537 w:1537)
 	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
-	/// The range of component `p` is `[0, 1025]`.
+	/// The range of component `p` is `[0, 1537]`.
 	fn pages(p: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `4295 + p * (64 ±0)`
+		//  Measured:  `4394 + p * (64 ±0)`
 		//  Estimated: `990 + p * (6601 ±0)`
-		// Minimum execution time: 257_000 picoseconds.
-		Weight::from_parts(270_000, 0)
+		// Minimum execution time: 256_000 picoseconds.
+		Weight::from_parts(426_000, 0)
 			.saturating_add(Weight::from_parts(0, 990))
-			// Standard Error: 90_582
-			.saturating_add(Weight::from_parts(11_847_540, 0).saturating_mul(p.into()))
+			// Standard Error: 95_879
+			.saturating_add(Weight::from_parts(13_569_912, 0).saturating_mul(p.into()))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(p.into())))
 			.saturating_add(T::DbWeight::get().writes((1_u64).saturating_mul(p.into())))
 			.saturating_add(Weight::from_parts(0, 6601).saturating_mul(p.into()))
@@ -520,15 +547,13 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Indicators::NextEndings` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Head` (r:1 w:1)
 	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
 	/// Proof: `Timestamp::Now` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Settings` (r:1 w:0)
 	/// Proof: `Indicators::Settings` (`max_values`: Some(1), `max_size`: Some(24), added: 519, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::Pages` (r:1 w:0)
+	/// Storage: `Indicators::Pages` (r:1 w:1)
 	/// Proof: `Indicators::Pages` (`max_values`: None, `max_size`: Some(24), added: 2499, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Awaiting` (r:4 w:4)
 	/// Proof: `Indicators::Awaiting` (`max_values`: None, `max_size`: Some(4126), added: 6601, mode: `MaxEncodedLen`)
@@ -549,20 +574,20 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Storage: `Tiers::Ledger` (r:1 w:1)
 	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:1024)
-	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(603), added: 3078, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Named` (r:0 w:512)
 	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
 	/// The range of component `n` is `[0, 512]`.
 	fn end_due(n: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `3195 + n * (372 ±0)`
-		//  Estimated: `166852 + n * (7078 ±1)`
-		// Minimum execution time: 179_053_000 picoseconds.
-		Weight::from_parts(191_525_000, 0)
-			.saturating_add(Weight::from_parts(0, 166852))
-			// Standard Error: 220_529
-			.saturating_add(Weight::from_parts(42_970_627, 0).saturating_mul(n.into()))
-			.saturating_add(T::DbWeight::get().reads(79))
+		//  Measured:  `4969 + n * (4639 ±0)`
+		//  Estimated: `331034 + n * (7078 ±1)`
+		// Minimum execution time: 239_027_000 picoseconds.
+		Weight::from_parts(375_991_895, 0)
+			.saturating_add(Weight::from_parts(0, 331034))
+			// Standard Error: 521_950
+			.saturating_add(Weight::from_parts(42_540_390, 0).saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads(144))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(n.into())))
 			.saturating_add(T::DbWeight::get().writes(10))
 			.saturating_add(T::DbWeight::get().writes((4_u64).saturating_mul(n.into())))
@@ -572,8 +597,6 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Proof: `Indicators::NextEndings` (`max_values`: Some(1), `max_size`: Some(8), added: 503, mode: `MaxEncodedLen`)
 	/// Storage: `Tiers::Isps` (r:1 w:0)
 	/// Proof: `Tiers::Isps` (`max_values`: Some(1), `max_size`: Some(2050), added: 2545, mode: `MaxEncodedLen`)
-	/// Storage: `Indicators::ProtectedNetworks` (r:1 w:0)
-	/// Proof: `Indicators::ProtectedNetworks` (`max_values`: Some(1), `max_size`: Some(9218), added: 9713, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Head` (r:1 w:1)
 	/// Proof: `Indicators::Head` (`max_values`: Some(1), `max_size`: Some(48), added: 543, mode: `MaxEncodedLen`)
 	/// Storage: `Timestamp::Now` (r:1 w:0)
@@ -597,20 +620,20 @@ impl<T: frame_system::Config> pallet_indicators::WeightInfo for WeightInfo<T> {
 	/// Storage: `Tiers::Ledger` (r:64 w:64)
 	/// Proof: `Tiers::Ledger` (`max_values`: None, `max_size`: Some(100), added: 2575, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::ChangeLog` (r:0 w:128)
-	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(611), added: 3086, mode: `MaxEncodedLen`)
+	/// Proof: `Indicators::ChangeLog` (`max_values`: None, `max_size`: Some(603), added: 3078, mode: `MaxEncodedLen`)
 	/// Storage: `Indicators::Named` (r:0 w:64)
 	/// Proof: `Indicators::Named` (`max_values`: None, `max_size`: Some(66), added: 2541, mode: `MaxEncodedLen`)
 	/// The range of component `n` is `[0, 64]`.
 	fn settle_due(n: u32, ) -> Weight {
 		// Proof Size summary in bytes:
-		//  Measured:  `4990 + n * (4639 ±0)`
-		//  Estimated: `166838 + n * (7078 ±0)`
-		// Minimum execution time: 131_019_000 picoseconds.
-		Weight::from_parts(592_367_273, 0)
-			.saturating_add(Weight::from_parts(0, 166838))
-			// Standard Error: 655_380
-			.saturating_add(Weight::from_parts(46_597_690, 0).saturating_mul(n.into()))
-			.saturating_add(T::DbWeight::get().reads(136))
+		//  Measured:  `4843 + n * (4639 ±0)`
+		//  Estimated: `330377 + n * (7078 ±0)`
+		// Minimum execution time: 348_823_000 picoseconds.
+		Weight::from_parts(833_178_218, 0)
+			.saturating_add(Weight::from_parts(0, 330377))
+			// Standard Error: 971_068
+			.saturating_add(Weight::from_parts(57_019_552, 0).saturating_mul(n.into()))
+			.saturating_add(T::DbWeight::get().reads(201))
 			.saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(n.into())))
 			.saturating_add(T::DbWeight::get().writes(67))
 			.saturating_add(T::DbWeight::get().writes((4_u64).saturating_mul(n.into())))
