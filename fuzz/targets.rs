@@ -21,9 +21,12 @@ use std::sync::OnceLock;
 /// The validators of the chain that is believed.
 pub const VALIDATORS: [u8; 4] = [1, 2, 3, 4];
 
+/// Reads foreign bytes; whether they were taken.
+type Target = fn(&[u8]) -> bool;
+
 /// All of them, under the names of their corpora.
 #[allow(dead_code, reason = "a fuzzer's binary runs one")]
-pub static ALL: [(&str, fn(&[u8]) -> bool); 8] = [
+pub static ALL: [(&str, Target); 8] = [
 	("frame", frame),
 	("justification", justification),
 	("handoffs", handoffs),

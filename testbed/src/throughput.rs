@@ -150,10 +150,11 @@ impl<'a> Signer<'a> {
 	async fn included(&self, nonce: u32) -> Result<()> {
 		let mut known = self.known.subscribe();
 		// The sender lives as long as this account.
-		let known = known.wait_for(|known| *known > nonce);
-		within(PATIENCE, "a transaction to be in a block", async { Ok(known.await.map(drop).unwrap_or_default()) })
-			.await
-			.map_err(|error| self.node.explain(error))
+		let known = async {
+			let _ = known.wait_for(|known| *known > nonce).await;
+			Ok(())
+		};
+		within(PATIENCE, "a transaction to be in a block", known).await.map_err(|error| self.node.explain(error))
 	}
 }
 

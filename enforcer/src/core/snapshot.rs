@@ -144,8 +144,7 @@ impl Opening {
 		let header = frame::finalized(&self.block, &self.header, &self.justification, set, newest)?;
 		let wanted = [keys::log_head(), keys::active_digest(), keys::protected_networks()];
 		let values = proof::read(&header.state_root.0, &self.proof, &wanted)?;
-		let [head, digest, protected] =
-			<[Option<Vec<u8>>; 3]>::try_from(values).unwrap_or_else(|_| [const { None }; 3]);
+		let [head, digest, protected] = <[Option<Vec<u8>>; 3]>::try_from(values).unwrap_or([const { None }; 3]);
 		let protected: Vec<Network> = value("the list of protected networks", protected)?;
 		if protected.len() > MAX_PROTECTED {
 			return Err(SnapshotError::Protected(protected.len()));

@@ -610,7 +610,10 @@ impl Enforcement {
 		let Self { firewall: Some(firewall), store, policy, household, again, .. } = self else { return Ok(()) };
 		let judge = Judge { policy, tier: store.tier(), household, now };
 		let mut loading = firewall.loading()?;
-		let loaded = every(store, &judge, again, |commands| Ok(tell_flows(&firewall.load(&mut loading, commands)?)));
+		let loaded = every(store, &judge, again, |commands| {
+			tell_flows(&firewall.load(&mut loading, commands)?);
+			Ok(())
+		});
 		let blocks = match loaded {
 			Ok(blocks) => blocks,
 			Err(error) => {

@@ -191,10 +191,13 @@ impl Whitelist {
 	}
 }
 
+/// The owner's list; none before the owner has set one.
+type Listed = Option<Vec<Network>>;
+
 /// The owner's list as it is kept in `directory`, and from then on every new one. None: the owner has set none yet.
 ///
 /// A file that makes no sense is as good as none, until the chain's record is read again.
-pub fn whitelists(directory: &Path) -> (watch::Sender<Option<Vec<Network>>>, watch::Receiver<Option<Vec<Network>>>) {
+pub fn whitelists(directory: &Path) -> (watch::Sender<Listed>, watch::Receiver<Listed>) {
 	let kept = Whitelist::load(directory).unwrap_or_else(|cause| {
 		error!(at = now_ms(), %cause, "whitelist cannot be read");
 		None

@@ -28,7 +28,8 @@ impl Results {
 
 	/// What the batch has cost. An item that failed did no more than one that was entered.
 	fn weight<T: Config>(&self) -> Weight {
-		let items: [(u32, fn(u32) -> Weight); 4] = [
+		type Weigh = fn(u32) -> Weight;
+		let items: [(u32, Weigh); 4] = [
 			(self.opened, T::WeightInfo::report_batch),
 			(self.entered.saturating_add(self.failed), T::WeightInfo::cast_batch),
 			(self.decided, T::WeightInfo::vote_batch),

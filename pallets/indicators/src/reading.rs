@@ -7,14 +7,13 @@ use crate::{
 use alloc::vec::Vec;
 use ringfence_primitives::{Address, Decision, Dossier, Indicator, IndicatorId, Network, Proposal, Standing};
 
+/// Records with their names.
+type Found<T> = Vec<(IndicatorId, RecordOf<T>)>;
+
 impl<T: Config> Pallet<T> {
 	/// Looks through what awaits votes, page by page, beginning after the page `after`, until `limit` records or more were
 	/// looked at: those that `isp` has not voted on, and where to go on; None at the end.
-	pub fn pending(
-		isp: &T::AccountId,
-		after: Option<(u64, u32)>,
-		limit: u32,
-	) -> (Vec<(IndicatorId, RecordOf<T>)>, Option<(u64, u32)>) {
+	pub fn pending(isp: &T::AccountId, after: Option<(u64, u32)>, limit: u32) -> (Found<T>, Option<(u64, u32)>) {
 		let pages = match after {
 			Some((stretch, number)) => Awaiting::<T>::iter_from(Awaiting::<T>::hashed_key_for(stretch, number)),
 			None => Awaiting::<T>::iter(),
