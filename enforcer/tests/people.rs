@@ -71,7 +71,7 @@ fn without_an_enforcer_why_answers_from_what_the_last_one_left() {
 fn what_the_home_needs_is_never_blocked() {
 	let home = Home::new();
 	home.wish("203.0.113.0/24", "block");
-	for (peer, because) in [("203.0.113.77", "a node of the chain"), ("198.51.100.9", "protected in the configuration")]
+	for (peer, because) in [("203.0.113.77", "a node of the chain"), ("198.51.100.9", "protected by the configuration")]
 	{
 		let (code, text, _) = said(&home.run(&format!("why {peer}")));
 		assert_eq!(code, Some(0), "{text}");

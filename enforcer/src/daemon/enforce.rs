@@ -1295,8 +1295,8 @@ impl Enforcement {
 		let (now, host) = (self.now(), Network::host(*address));
 		let household = self.household.blocked(now).filter(|wish| wish.network.contains(&host));
 		let mut blocks: Vec<control::Block> = household.map(control::Block::of_override).collect();
-		blocks.truncate(store::MAX_ABOUT);
-		let (more, clipped) = self.store.about(address, now, store::MAX_ABOUT - blocks.len())?;
+		blocks.truncate(control::MAX_REASONS);
+		let (more, clipped) = self.store.about(address, now, control::MAX_REASONS - blocks.len())?;
 		blocks.extend(more);
 		let exempt = |network, source, what: &str| Exempt { network, source, what: what.into() };
 		let allowed = || {

@@ -100,7 +100,7 @@ fn exempt(
 	let listed = |list: &[Network]| list.iter().find(|network| network.contains(&host)).copied();
 	let by_owner = |state, network, what: &str| (state, Exempt { network, source: Source::Owner, what: what.into() });
 	if let Some(network) = listed(&config.protected) {
-		return Some(by_owner(State::Protected, network, "protected in the configuration"));
+		return Some(by_owner(State::Protected, network, "protected by the configuration"));
 	}
 	if let Some(own) = own.iter().find(|own| own.network.contains(&host)) {
 		return Some(by_owner(State::Protected, own.network, &own.what.to_string()));
@@ -109,7 +109,7 @@ fn exempt(
 		let what = "allowed by the household".into();
 		return Some((State::Allowed, Exempt { network: wish.network, source: Source::Household, what }));
 	}
-	listed(&config.allow).map(|network| by_owner(State::Allowed, network, "allowed in the configuration"))
+	listed(&config.allow).map(|network| by_owner(State::Allowed, network, "allowed by the configuration"))
 }
 
 #[cfg(test)]

@@ -255,10 +255,10 @@ mod tests {
 	#[test]
 	fn what_lets_an_address_through_is_named() {
 		let network = "203.0.113.9".parse().unwrap();
-		let exempt = Some(Exempt { network, source: Source::Owner, what: "allowed in the configuration".into() });
+		let exempt = Some(Exempt { network, source: Source::Owner, what: "allowed by the configuration".into() });
 		let text = show(&Answer::Why(Why { exempt, clipped: true, ..why(State::Allowed) }), NOW);
 		assert!(
-			text.starts_with("203.0.113.9 is let through: 203.0.113.9 is allowed in the configuration\nbut for that")
+			text.starts_with("203.0.113.9 is let through: 203.0.113.9 is allowed by the configuration\nbut for that")
 		);
 		assert!(text.ends_with("… and more"), "{text}");
 	}

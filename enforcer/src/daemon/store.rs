@@ -24,7 +24,7 @@
 //! checksums are against accidents, not against somebody who may write there.
 
 use super::{
-	control::{Block, Filter, Page, Source},
+	control::{Block, Filter, Page, Source, MAX_REASONS},
 	now_ms, random, state,
 };
 use crate::core::{
@@ -1069,9 +1069,6 @@ pub struct Reader {
 	household: Overrides,
 }
 
-/// Most blocks that an answer about one address names.
-pub const MAX_ABOUT: usize = 64;
-
 /// Opens the store in `directory` without changing anything. An enforcer that runs would change it underneath: ask that
 /// one instead.
 pub fn read_only(directory: &Path) -> Result<Reader, StoreError> {
@@ -1080,13 +1077,13 @@ pub fn read_only(directory: &Path) -> Result<Reader, StoreError> {
 }
 
 impl Reader {
-	/// What is in force about `address` at `now`, at most [`MAX_ABOUT`].
+	/// What is in force about `address` at `now`, at most [`MAX_REASONS`].
 	pub fn why(&self, address: &Address, now: Millis) -> Result<Vec<Block>, StoreError> {
 		let host = Network::host(*address);
 		let household = self.household.blocked(now).filter(|block| block.network.contains(&host));
 		let mut blocks: Vec<Block> = household.map(Block::of_override).collect();
-		blocks.truncate(MAX_ABOUT);
-		blocks.extend(self.store.about(address, now, MAX_ABOUT - blocks.len())?.0);
+		blocks.truncate(MAX_REASONS);
+		blocks.extend(self.store.about(address, now, MAX_REASONS - blocks.len())?.0);
 		Ok(blocks)
 	}
 
