@@ -78,7 +78,7 @@ fn the_sample_shows_the_defaults() {
 	assert_eq!((minimal.reporting.lifetime.get(), minimal.reporting.repeat_after), (86_400, 600_000));
 	assert_eq!((minimal.reporting.tlp, minimal.reporting.direction), (Tlp::Green, Direction::Both));
 	assert_eq!((minimal.heartbeat, minimal.stale_after), (sample.heartbeat, sample.stale_after));
-	assert_eq!((minimal.heartbeat.as_secs(), minimal.stale_after.as_secs()), (900, 1_860));
+	assert_eq!((minimal.heartbeat.as_secs(), minimal.stale_after.as_secs()), (1_800, 3_660));
 	assert_eq!((minimal.mode, minimal.whitelist_mode), (sample.mode, sample.whitelist_mode));
 	assert!(minimal.uplink.is_empty() && minimal.metrics.is_none() && minimal.page.is_none());
 	assert!(minimal.enforce && minimal.protected.is_empty() && minimal.allow.is_empty());
@@ -114,8 +114,8 @@ fn values_are_read_as_they_are_meant() {
 		let config = sample_with("mode = \"enforce\"", &format!("mode = \"{text}\"")).unwrap();
 		assert_eq!((config.mode, config.mode.name()), (mode, text));
 	}
-	let config = sample_with("stale-after = \"31min\"\n", "").unwrap();
-	assert_eq!(config.stale_after, Duration::from_secs(1_860));
+	let config = sample_with("stale-after = \"61min\"\n", "").unwrap();
+	assert_eq!(config.stale_after, Duration::from_secs(3_660));
 	let config = sample_with("\"127.0.0.1:8400\"", "\"192.168.1.1:8400\"").unwrap();
 	assert_eq!(config.page, Some("192.168.1.1:8400".parse().unwrap()));
 }
@@ -188,10 +188,10 @@ fn values_that_make_no_sense_are_refused_by_key() {
 		("ws://127.0.0.1:9944", "ws://a b", "chain.endpoints"),
 		("#genesis = \"0x00", "genesis = \"0x", "chain.genesis"),
 		("#genesis = \"0x", "genesis = \"", "chain.genesis"),
-		("heartbeat = \"15min\"", "heartbeat = \"9s\"", "chain.heartbeat"),
-		("heartbeat = \"15min\"", "heartbeat = \"25h\"", "chain.heartbeat"),
-		("stale-after = \"31min\"", "stale-after = \"15min\"", "chain.stale-after"),
-		("stale-after = \"31min\"", "stale-after = \"8days\"", "chain.stale-after"),
+		("heartbeat = \"30min\"", "heartbeat = \"9s\"", "chain.heartbeat"),
+		("heartbeat = \"30min\"", "heartbeat = \"25h\"", "chain.heartbeat"),
+		("stale-after = \"61min\"", "stale-after = \"30min\"", "chain.stale-after"),
+		("stale-after = \"61min\"", "stale-after = \"8days\"", "chain.stale-after"),
 		("[\"eth0\"]", "[\"lo\"]", "firewall.uplink"),
 		("[\"eth0\"]", "[\"\"]", "firewall.uplink"),
 		("[\"eth0\"]", "[\"../eth0\"]", "firewall.uplink"),
@@ -248,7 +248,7 @@ fn values_of_the_wrong_kind_are_refused_with_their_line() {
 		("approve-min-severity = \"low\"", "approve-min-severity = \"dire\""),
 		("enforce = true", "enforce = \"yes\""),
 		("mode = \"enforce\"", "mode = \"half\""),
-		("heartbeat = \"15min\"", "heartbeat = 15"),
+		("heartbeat = \"30min\"", "heartbeat = 15"),
 		("\"127.0.0.1:8400\"", "\"localhost:8400\""),
 	] {
 		let message = refusal(from, to);

@@ -148,7 +148,7 @@ struct RawConfig {
 struct RawChain {
 	endpoints: Vec<String>,
 	genesis: Option<String>,
-	#[serde(default = "quarter", with = "humantime_serde")]
+	#[serde(default = "half_hour", with = "humantime_serde")]
 	heartbeat: Duration,
 	#[serde(default, with = "humantime_serde")]
 	stale_after: Option<Duration>,
@@ -156,8 +156,8 @@ struct RawChain {
 	pin: Option<String>,
 }
 
-fn quarter() -> Duration {
-	Duration::from_secs(15 * 60)
+fn half_hour() -> Duration {
+	Duration::from_secs(30 * 60)
 }
 
 #[derive(Deserialize)]
