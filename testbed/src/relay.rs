@@ -44,13 +44,16 @@ const SUBSCRIPTIONS: [[&str; 3]; 2] = [
 	["ringfence_subscribeSnapshot", "ringfence_snapshot", "ringfence_unsubscribeSnapshot"],
 ];
 
+/// What is done to an answer or an item of a subscription.
+pub type Alteration = fn(&mut Value);
+
 /// How a relay treats what its node says.
 #[derive(Clone, Copy)]
 pub enum Lie {
 	/// It passes it on.
 	Truth,
 	/// It alters every answer and every item. Those that hold nothing of interest the function leaves alone.
-	Alter(fn(&mut Value)),
+	Alter(Alteration),
 	/// It gives the first proof of where the chain stands again and again, and no changes.
 	Repeat,
 	/// It proves where the chain stands, and sends no changes.

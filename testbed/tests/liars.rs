@@ -19,7 +19,7 @@ use ringfence_testbed::{
 	loopback::{key, Loopback},
 	now_ms,
 	process::{self, binary, Process, WorkDir},
-	relay::{Liar, Lie},
+	relay::{Alteration, Liar, Lie},
 	Result, Site, PATIENCE,
 };
 use serde_json::{json, Value};
@@ -152,7 +152,7 @@ fn a_node_that_lies_is_left_for_one_that_does_not() {
 		let mut work = WorkDir::create()?;
 		let liar = Liar::start(&network.nodes[0].url).await?;
 		let honest = network.nodes[1].url.clone();
-		let lies: [(&str, fn(&mut Value)); 6] = [
+		let lies: [(&str, Alteration); 6] = [
 			("votes-forged", forged_votes),
 			("header-altered", another_header),
 			("head-moved", another_head),
