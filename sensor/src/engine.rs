@@ -1,0 +1,201 @@
+//! Hands each packet to every detector, with what is known about it: which side of the home it is on, and whether its sender
+//! is who it says.
+
+use crate::{
+	detect::{Detector, Seen, SettingError, Side, Values, ALL},
+	dialogue::Dialogues,
+	finding::{Finding, Sample},
+	handshake::Handshakes,
+	learn::Background,
+	packet::{Link, Malformed, Packet},
+	sketch::Secret,
+};
+use ringfence_primitives::{Address, Millis, Network};
+use std::collections::BTreeMap;
+
+/// How often detectors are asked, in milliseconds.
+pub const TICK: Millis = 100;
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
+/// How one detector is set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DetectorSettings {
+	/// Whether it looks at all.
+	pub enabled: bool,
+	/// Its numbers, by name.
+	pub values: BTreeMap<String, u64>,
+}
+
+impl Default for DetectorSettings {
+	fn default() -> Self {
+		Self { enabled: true, values: BTreeMap::new() }
+	}
+}
+
+/// How a sensor is set.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Settings {
+	/// The networks that are defended.
+	pub home: Vec<Network>,
+	/// Detectors that are not set as they are by themselves, by name.
+	pub detectors: BTreeMap<String, DetectorSettings>,
+}
+
+impl Settings {
+	/// Refuses what names no detector, and numbers out of bounds.
+	pub fn check(&self) -> Result<(), SettingError> {
+		for (name, settings) in &self.detectors {
+			let Some((about, _)) = ALL.iter().find(|(about, _)| about.name == name) else {
+				return Err(SettingError::Detector(name.clone()));
+			};
+			Values::new(about, &settings.values)?;
+		}
+		Ok(())
+	}
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+	/// Frames.
+	pub frames: u64,
+	/// Those that are no IP.
+	pub not_ip: u64,
+	/// Those that made no sense.
+	pub malformed: u64,
+	/// Packets to the home.
+	pub inbound: u64,
+	/// Packets from it.
+	pub outbound: u64,
+	/// Findings.
+	pub findings: u64,
+}
+
+/// One sensor. Its memory is taken at the start.
+pub struct Engine {
+	home: Vec<Network>,
+	secret: Secret,
+	known_bad: Box<dyn Fn(Address) -> bool + Send>,
+	handshakes: Handshakes,
+	dialogues: Dialogues,
+	background: Background,
+	detectors: Vec<Box<dyn Detector>>,
+	counts: Counts,
+	now: Millis,
+	ticked: Millis,
+}
+
+impl Engine {
+	/// A sensor that hashes with `key`, which nobody outside may know, and asks `known_bad` of single addresses.
+	pub fn new(
+		settings: &Settings,
+		key: u64,
+		known_bad: impl Fn(Address) -> bool + Send + 'static,
+	) -> Result<Self, SettingError> {
+		settings.check()?;
+		let secret = Secret::new(key);
+		let mut detectors = Vec::new();
+		for (about, make) in ALL {
+			let default = DetectorSettings::default();
+			let settings = settings.detectors.get(about.name).unwrap_or(&default);
+			if settings.enabled {
+				detectors.push(make(&Values::new(about, &settings.values)?, &secret));
+			}
+		}
+		Ok(Self {
+			home: settings.home.clone(),
+			background: Background::new(&secret),
+			secret,
+			known_bad: Box::new(known_bad),
+			handshakes: Handshakes::new(),
+			dialogues: Dialogues::new(),
+			detectors,
+			counts: Counts::default(),
+			now: 0,
+			ticked: 0,
+		})
+	}
+
+	/// Takes in a frame that was seen at `time`, in nanoseconds since 1970, and stands for `weight` of them. What was found
+	/// comes out of it about every [`TICK`].
+	pub fn frame(
+		&mut self,
+		link: Link,
+		frame: &[u8],
+		time: u64,
+		weight: u32,
+		findings: &mut Vec<Finding>,
+	) -> Result<(), Malformed> {
+		self.tick(time / NANOS_PER_MILLI, findings);
+		self.counts.frames += 1;
+		let packet = Packet::parse(link, frame).inspect_err(|cause| match cause {
+			Malformed::NotIp => self.counts.not_ip += 1,
+			_ => self.counts.malformed += 1,
+		})?;
+		self.packet(&packet, weight);
+		Ok(())
+	}
+
+	/// Takes in a packet at the present time.
+	fn packet(&mut self, packet: &Packet<'_>, weight: u32) {
+		let now = self.now;
+		let home = |address: &Address| self.home.iter().any(|network| network.contains(&Network::host(*address)));
+		let side = match (home(&packet.source), home(&packet.destination)) {
+			(false, true) => Side::Inbound,
+			(true, false) => Side::Outbound,
+			(true, true) => Side::Within,
+			(false, false) => Side::Past,
+		};
+		let (mut proven, mut solicited) = (false, false);
+		match side {
+			Side::Inbound => {
+				self.counts.inbound += 1;
+				proven = self.handshakes.incoming(&self.secret, packet, now);
+				solicited = proven || (packet.tcp().is_none() && self.dialogues.incoming(&self.secret, packet, now));
+				self.background.see(|| Sample::of(packet, now), now);
+			}
+			Side::Outbound => {
+				self.counts.outbound += 1;
+				match packet.tcp() {
+					Some(_) => self.handshakes.outgoing(&self.secret, packet),
+					None => self.dialogues.outgoing(&self.secret, packet, now),
+				}
+			}
+			Side::Within | Side::Past => {}
+		}
+		let seen = Seen {
+			packet,
+			now,
+			side,
+			proven,
+			solicited,
+			weight: weight.max(1),
+			source: self.secret.hash(packet.source),
+			destination: self.secret.hash(packet.destination),
+			known_bad: &self.known_bad,
+		};
+		for detector in &mut self.detectors {
+			detector.see(&seen);
+		}
+	}
+
+	/// Lets time pass, also where no packets come. `now` is Unix time in milliseconds; one that goes back changes nothing.
+	pub fn tick(&mut self, now: Millis, findings: &mut Vec<Finding>) {
+		self.now = self.now.max(now);
+		if self.now.saturating_sub(self.ticked) < TICK {
+			return;
+		}
+		self.ticked = self.now;
+		let before = findings.len();
+		for detector in &mut self.detectors {
+			detector.tick(self.now, &self.background, findings);
+		}
+		let found = findings.len().saturating_sub(before);
+		self.counts.findings = self.counts.findings.saturating_add(found as u64);
+	}
+
+	/// What was looked at so far.
+	pub fn counts(&self) -> Counts {
+		self.counts
+	}
+}
