@@ -2,6 +2,7 @@
 
 pub mod envelope;
 pub mod eve;
+pub mod evidence;
 pub mod extrinsic;
 pub mod finality;
 pub mod flow;

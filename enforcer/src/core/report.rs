@@ -1,14 +1,24 @@
-//! Turns findings into reports: once each, and not too many.
+//! Turns findings into reports: what belongs together is merged, each is reported once in a while, and not too many are.
 //!
 //! A sensor under attack raises thousands of alerts about the same few peers, and whoever forges sources can make them
-//! thousands of different ones. So a peer is reported again only after a while ([`Recent`]), all reports together stay
-//! under a rate ([`Bucket`]), and the memory for both is bounded.
+//! thousands of different ones. So all that is found about an indicator is one case ([`Reporter`]); a case is reported again
+//! only after a while, or when it has become worse or certain; all reports together stay under a rate of which the mild ones
+//! may not take everything ([`Bucket`]); and the memory for both is bounded.
+//!
+//! # Security considerations
+//!
+//! Where somebody else could have sent the packets, a peer is never to be dropped: at most its rate is limited, and the
+//! confidence is one that no policy should approve.
 
+use super::evidence::{Evidence, Record};
 use ringfence_primitives::{
-	Action, Confidence, Digest, Direction, Indicator, IndicatorId, Lifetime, Millis, Note, Severity, Terms,
+	Action, Confidence, Digest, Direction, Indicator, IndicatorId, Lifetime, Millis, Note, PacketRate, Severity, Terms,
 	ThreatClass, Tlp,
 };
 use std::collections::{HashMap, VecDeque};
+
+/// What a peer whose address may be forged is limited to.
+const SPOOFABLE_RATE: u32 = 100;
 
 /// What a detector saw.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,12 +29,31 @@ pub struct Finding {
 	pub threat: ThreatClass,
 	/// How bad that is.
 	pub severity: Severity,
+	/// What to do about it; None: what the settings say.
+	pub action: Option<Action>,
+	/// For how long; None: what the settings say.
+	pub lifetime: Option<Lifetime>,
 	/// Whether somebody else could have sent the packets in its name.
 	pub spoofable: bool,
 	/// A remark for those who vote.
 	pub note: Note,
-	/// BLAKE2b-256 of what proves it.
-	pub evidence: Digest,
+	/// What shows it.
+	pub evidence: Evidence,
+}
+
+impl From<ringfence_sensor::Finding> for Finding {
+	fn from(finding: ringfence_sensor::Finding) -> Self {
+		Self {
+			evidence: Evidence::from(&finding),
+			indicator: finding.indicator,
+			threat: finding.threat,
+			severity: finding.severity,
+			action: finding.action,
+			lifetime: None,
+			spoofable: finding.spoofable,
+			note: finding.note,
+		}
+	}
 }
 
 /// How findings are reported.
@@ -70,45 +99,116 @@ pub enum Suppressed {
 	RateLimited,
 }
 
+/// All that was found about one indicator lately.
+#[derive(Debug)]
+struct Case {
+	evidence: Evidence,
+	severity: Severity,
+	/// Whether one of the findings proves the address.
+	proven: bool,
+	/// When the last finding came.
+	touched: Millis,
+	/// When it was reported last, and how bad and how certain it was then.
+	reported: Option<(Millis, Severity, bool)>,
+}
+
 /// Decides which findings become reports.
 #[derive(Debug)]
 pub struct Reporter {
 	settings: Settings,
-	recent: Recent,
+	cases: HashMap<IndicatorId, Case>,
+	order: VecDeque<IndicatorId>,
 	bucket: Bucket,
 }
 
 impl Reporter {
+	/// Cases that are open at most, about 3 kB each: the oldest are forgotten first.
+	pub const CAPACITY: usize = 4_096;
+
 	/// A reporter that has reported nothing yet.
 	pub fn new(settings: Settings) -> Self {
-		let (recent, bucket) = (Recent::new(settings.repeat_after), Bucket::new(settings.per_minute));
-		Self { settings, recent, bucket }
+		let bucket = Bucket::new(settings.per_minute);
+		Self { settings, cases: HashMap::new(), order: VecDeque::new(), bucket }
 	}
 
-	/// The report for `finding`, or why there is none. `now` is Unix time in milliseconds.
-	pub fn consider(&mut self, finding: &Finding, now: Millis) -> Result<Report, Suppressed> {
+	/// The report for `finding` with the evidence that is to be kept, or why there is none. `now` is Unix time in
+	/// milliseconds.
+	pub fn consider(&mut self, finding: &Finding, now: Millis) -> Result<(Report, Record), Suppressed> {
 		let id = finding.indicator.id();
-		if self.recent.contains(&id, now) {
+		self.forget(now);
+		let Settings { repeat_after, .. } = self.settings;
+		let case = match self.cases.entry(id) {
+			std::collections::hash_map::Entry::Occupied(known) => {
+				let case = known.into_mut();
+				if now.saturating_sub(case.touched) >= repeat_after {
+					// Another story.
+					case.evidence = finding.evidence.clone();
+					(case.severity, case.proven) = (finding.severity, false);
+				} else {
+					case.evidence.merge(&finding.evidence);
+				}
+				case
+			}
+			std::collections::hash_map::Entry::Vacant(place) => {
+				self.order.push_back(id);
+				place.insert(Case {
+					evidence: finding.evidence.clone(),
+					severity: finding.severity,
+					proven: false,
+					touched: now,
+					reported: None,
+				})
+			}
+		};
+		case.touched = now;
+		case.severity = case.severity.max(finding.severity);
+		case.proven |= !finding.spoofable;
+		let due = case.reported.is_none_or(|(at, severity, proven)| {
+			now.saturating_sub(at) >= repeat_after || case.severity > severity || (case.proven && !proven)
+		});
+		if !due {
 			return Err(Suppressed::Repeated);
 		}
-		// The token is taken before the indicator is remembered: what the rate held back may be reported later.
-		if !self.bucket.take(now) {
+		// The token is taken before the report is remembered: what the rate held back may be reported later.
+		if !self.bucket.take_for(case.severity, now) {
 			return Err(Suppressed::RateLimited);
 		}
-		self.recent.insert(id, now);
-		let Settings { confidence, spoofable_confidence, lifetime, tlp, action, direction, .. } = self.settings;
-		let terms = Terms {
-			threat: finding.threat,
-			severity: finding.severity,
-			confidence: if finding.spoofable { confidence.min(spoofable_confidence) } else { confidence },
-			direction,
-			action,
-			tlp,
-			lifetime,
-			evidence: Some(finding.evidence),
-			note: finding.note.clone(),
-		};
-		Ok(Report { id, indicator: finding.indicator.clone(), terms })
+		case.reported = Some((now, case.severity, case.proven));
+		let record = Record::new(&finding.indicator, &case.evidence, now);
+		let terms = terms(&self.settings, finding, case.severity, case.proven, record.digest());
+		Ok((Report { id, indicator: finding.indicator.clone(), terms }, record))
+	}
+
+	/// Closes cases that nothing was added to for long, and the oldest where there are too many.
+	fn forget(&mut self, now: Millis) {
+		while let Some(oldest) = self.order.front() {
+			let over = |case: &Case| now.saturating_sub(case.touched) >= self.settings.repeat_after;
+			if self.order.len() < Self::CAPACITY && !self.cases.get(oldest).is_none_or(over) {
+				break;
+			}
+			self.cases.remove(oldest);
+			self.order.pop_front();
+		}
+	}
+}
+
+fn terms(settings: &Settings, finding: &Finding, severity: Severity, proven: bool, evidence: Digest) -> Terms {
+	let Settings { confidence, spoofable_confidence, lifetime, tlp, action, direction, .. } = *settings;
+	let action = finding.action.unwrap_or(action);
+	let forged = !proven && !matches!(finding.indicator, Indicator::Flow(_));
+	Terms {
+		threat: finding.threat,
+		severity,
+		confidence: if proven { confidence } else { confidence.min(spoofable_confidence) },
+		direction,
+		action: match (action, PacketRate::new(SPOOFABLE_RATE)) {
+			(Action::Drop, Some(rate)) if forged => Action::RateLimit(rate),
+			_ => action,
+		},
+		tlp,
+		lifetime: finding.lifetime.unwrap_or(lifetime),
+		evidence: Some(evidence),
+		note: finding.note.clone(),
 	}
 }
 
@@ -169,12 +269,28 @@ impl Bucket {
 
 	/// Takes one token, if there is one. A clock that jumps back refills nothing until it has caught up.
 	pub fn take(&mut self, now: Millis) -> bool {
+		self.take_leaving(0, now)
+	}
+
+	/// Takes one token for something this bad, and leaves a part of the bucket to what is worse: half of it to all but mild
+	/// things, a quarter to severe ones, a tenth to critical ones.
+	pub fn take_for(&mut self, severity: Severity, now: Millis) -> bool {
+		let percent = match severity {
+			Severity::Low => 50,
+			Severity::Medium => 25,
+			Severity::High => 10,
+			Severity::Critical => 0,
+		};
+		self.take_leaving(self.per_minute.saturating_mul(Self::TOKEN) / 100 * percent, now)
+	}
+
+	fn take_leaving(&mut self, rest: u64, now: Millis) -> bool {
 		let elapsed = now.saturating_sub(self.refilled);
 		self.refilled = self.refilled.max(now);
 		self.level =
 			self.level.saturating_add(elapsed.saturating_mul(self.per_minute)).min(self.per_minute * Self::TOKEN);
-		let Some(rest) = self.level.checked_sub(Self::TOKEN) else { return false };
-		self.level = rest;
+		let Some(level) = self.level.checked_sub(Self::TOKEN).filter(|level| *level >= rest) else { return false };
+		self.level = level;
 		true
 	}
 }
@@ -189,10 +305,12 @@ mod tests {
 		Finding {
 			indicator: Indicator::Host(std::net::Ipv4Addr::from(host).into()),
 			threat: ThreatClass::Exploit,
-			severity: Severity::High,
+			severity: Severity::Critical,
+			action: None,
+			lifetime: None,
 			spoofable: false,
 			note: Note::default(),
-			evidence: [1; 32],
+			evidence: Evidence::of_line("suricata", "an alert", START),
 		}
 	}
 
@@ -239,13 +357,63 @@ mod tests {
 	}
 
 	#[test]
-	fn forgeable_addresses_are_reported_with_less_confidence() {
+	fn forgeable_addresses_are_never_dropped_and_hardly_believed() {
 		let mut reporter = reporter(30, 600_000);
-		let sure = reporter.consider(&finding(1), START).unwrap();
-		let unsure = reporter.consider(&Finding { spoofable: true, ..finding(2) }, START).unwrap();
+		let (sure, record) = reporter.consider(&finding(1), START).unwrap();
+		let (unsure, _) = reporter.consider(&Finding { spoofable: true, ..finding(2) }, START).unwrap();
 		assert_eq!((sure.terms.confidence.get(), unsure.terms.confidence.get()), (80, 30));
+		assert_eq!(sure.terms.action, Action::Drop);
+		assert_eq!(unsure.terms.action, Action::RateLimit(PacketRate::new(SPOOFABLE_RATE).unwrap()));
 		assert_eq!(sure.id, finding(1).indicator.id());
-		assert_eq!(sure.terms.evidence, Some([1; 32]));
+		assert_eq!(sure.terms.evidence, Some(record.digest()));
+	}
+
+	#[test]
+	fn what_becomes_worse_or_certain_is_reported_at_once() {
+		let mut reporter = reporter(60, 600_000);
+		let seen = |at| Evidence::of_line("suricata", "an alert", at);
+		let mild = Finding { severity: Severity::Low, spoofable: true, ..finding(1) };
+		assert!(reporter.consider(&mild, START).is_ok());
+		let again = Finding { evidence: seen(START + 1), ..mild.clone() };
+		assert_eq!(reporter.consider(&again, START + 1), Err(Suppressed::Repeated));
+		let worse = Finding { severity: Severity::High, evidence: seen(START + 2), ..mild.clone() };
+		let (report, record) = reporter.consider(&worse, START + 2).unwrap();
+		assert_eq!((report.terms.severity, report.terms.confidence.get()), (Severity::High, 30));
+		assert_eq!(record.evidence.packets, 3, "all that was found counts");
+		let (report, _) = reporter.consider(&Finding { spoofable: false, ..mild.clone() }, START + 3).unwrap();
+		assert_eq!((report.terms.severity, report.terms.confidence.get()), (Severity::High, 80));
+		assert_eq!(reporter.consider(&worse, START + 4), Err(Suppressed::Repeated));
+		let (report, record) = reporter.consider(&mild, START + 700_000).unwrap();
+		assert_eq!((report.terms.severity, record.evidence.packets), (Severity::Low, 1), "another story");
+	}
+
+	#[test]
+	fn what_a_finding_asks_for_goes_before_the_settings() {
+		let mut reporter = reporter(30, 600_000);
+		let lifetime = Lifetime::new(600).unwrap();
+		let asking = Finding { action: Some(Action::Watch), lifetime: Some(lifetime), ..finding(1) };
+		let (report, _) = reporter.consider(&asking, START).unwrap();
+		assert_eq!((report.terms.action, report.terms.lifetime), (Action::Watch, lifetime));
+	}
+
+	#[test]
+	fn mild_things_leave_room_for_what_is_worse() {
+		let mut reporter = reporter(20, 600_000);
+		let mut hosts = 0..;
+		let counts = [Severity::Low, Severity::Medium, Severity::High, Severity::Critical].map(|severity| {
+			let taken = |host: &u32| reporter.consider(&Finding { severity, ..finding(*host) }, START).is_ok();
+			hosts.by_ref().take_while(taken).count()
+		});
+		assert_eq!(counts, [10, 5, 3, 2]);
+	}
+
+	#[test]
+	fn cases_are_bounded() {
+		let mut reporter = reporter(10_000, Millis::MAX);
+		for host in 0..u32::try_from(Reporter::CAPACITY).unwrap() + 10 {
+			let _ = reporter.consider(&finding(host), START);
+		}
+		assert_eq!((reporter.cases.len(), reporter.order.len()), (Reporter::CAPACITY, Reporter::CAPACITY));
 	}
 
 	#[test]

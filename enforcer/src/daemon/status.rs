@@ -132,6 +132,9 @@ pub struct Status {
 	/// The chain.
 	#[serde(default, with = "hex::serde_optional_digest")]
 	pub genesis: Option<Digest>,
+	/// Reports that wait for a node.
+	#[serde(default)]
+	pub reports_waiting: u64,
 	/// The last change that was applied.
 	pub seq: u64,
 	/// The newest block that was proven final.

@@ -27,7 +27,7 @@ use sp_core::{
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{
-	sync::{mpsc, watch},
+	sync::{mpsc, oneshot, watch},
 	time::{sleep, timeout_at, Instant},
 };
 use tracing::{debug, info, warn};
@@ -140,6 +140,8 @@ struct Attempt {
 	made: u32,
 	/// When it was queued.
 	since: Instant,
+	/// Who is told once a block has it; dropped where it is given up.
+	told: Option<oneshot::Sender<()>>,
 }
 
 /// A node to submit to.
@@ -172,7 +174,18 @@ impl Submitter {
 
 	/// Queues a call. Never waits: where the queue is full the call is refused, in the log.
 	pub fn submit(&self, job: Job) {
-		if let Err(full) = self.queue.try_send(Attempt { job, made: 0, since: Instant::now() }) {
+		self.queue(job, None);
+	}
+
+	/// Queues a call, and tells once a block has it. An error: it was given up.
+	pub fn submit_and_tell(&self, job: Job) -> oneshot::Receiver<()> {
+		let (told, arrived) = oneshot::channel();
+		self.queue(job, Some(told));
+		arrived
+	}
+
+	fn queue(&self, job: Job, told: Option<oneshot::Sender<()>>) {
+		if let Err(full) = self.queue.try_send(Attempt { job, made: 0, since: Instant::now(), told }) {
 			refuse(&self.board, &full.into_inner().job, "the queue is full");
 		}
 	}
@@ -360,11 +373,21 @@ async fn watch_one(
 			let (id, call) = (hex::encode(&attempt.job.id), attempt.job.call.name());
 			info!(at = now_ms(), id, call, block, "included");
 			board.update(|status| status.counts.included += 1);
+			if let Some(told) = attempt.told {
+				// Who does not listen any more need not know.
+				let _ = told.send(());
+			}
 			if let Call::Provisional(report) = attempt.job.call {
 				if let Ok(None) = connection.dossier(&attempt.job.id).await {
 					let job = Job { id: attempt.job.id, call: Call::Report(report) };
 					let cause = "not taken as a provisional one".to_owned();
-					later(&queue, &board, Attempt { job, made: 0, since: Instant::now() }, Duration::ZERO, cause);
+					later(
+						&queue,
+						&board,
+						Attempt { job, made: 0, since: Instant::now(), told: None },
+						Duration::ZERO,
+						cause,
+					);
 				}
 			}
 		}

@@ -1,0 +1,355 @@
+//! Reports on their way to the chain: `reports.jsonl` in the state directory holds those that no block has yet.
+//!
+//! The worst goes first. While there is no node they wait, also through a restart; what has waited for an hour is dropped, since
+//! what was true then may not be any more. A report is sealed, where it has to be, only when it is handed to the submitter, so
+//! that no envelope is stale when it gets there.
+
+use super::{
+	now_ms,
+	sense::Outlet,
+	state::{self, StateError},
+	status::Board,
+	submit::{Job, Link, Submitter},
+};
+use crate::core::{hex, report::Report};
+use codec::{DecodeAll, Encode};
+use ringfence_primitives::{Digest, Indicator, Millis, Severity, Terms};
+use serde::{Deserialize, Serialize};
+use std::{
+	collections::BTreeMap,
+	io,
+	path::{Path, PathBuf},
+	sync::Arc,
+	time::Duration,
+};
+use tokio::{
+	sync::{mpsc, watch},
+	task::JoinSet,
+	time::sleep,
+};
+use tracing::{info, warn};
+
+const FILE: &str = "reports.jsonl";
+/// Reports that wait at most; of more, the mildest and oldest is dropped.
+const CAPACITY: usize = 4_096;
+/// Reports that are handed over before the first of them is in a block.
+const IN_FLIGHT: usize = 64;
+/// Milliseconds after which a report is dropped.
+const STALE: Millis = 3_600_000;
+/// Pause before a report is tried again that the submitter gave up, and how often that is done.
+const PAUSE: Duration = Duration::from_secs(30);
+const TRIES: u32 = 5;
+/// How often what has waited too long is looked for.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// A report that waits.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Waiting {
+	report: Report,
+	/// When it was made.
+	at: Millis,
+	tries: u32,
+}
+
+/// Its line in the file: the indicator and the terms, SCALE-encoded in hexadecimal.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct Line {
+	at: Millis,
+	report: String,
+}
+
+impl From<&Waiting> for Line {
+	fn from(waiting: &Waiting) -> Self {
+		let Report { indicator, terms, .. } = &waiting.report;
+		Self { at: waiting.at, report: hex::encode(&(indicator, terms).encode()) }
+	}
+}
+
+impl Line {
+	/// None if it makes no sense.
+	fn read(&self) -> Option<Waiting> {
+		let bytes = hex::decode(&self.report).ok()?;
+		let (indicator, terms) = <(Indicator, Terms)>::decode_all(&mut &bytes[..]).ok()?;
+		let report = Report { id: indicator.id(), indicator, terms };
+		Some(Waiting { report, at: self.at, tries: 0 })
+	}
+}
+
+/// What waits, by indicator, and the file that says so.
+#[derive(Debug)]
+struct Shelf {
+	path: PathBuf,
+	waiting: BTreeMap<Digest, Waiting>,
+	/// Those that were handed over.
+	flying: BTreeMap<Digest, Waiting>,
+}
+
+impl Shelf {
+	fn open(directory: &Path, now: Millis) -> Result<Self, StateError> {
+		let path = directory.join(FILE);
+		let text = match std::fs::read_to_string(&path) {
+			Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+			text => text.map_err(state::at(&path))?,
+		};
+		let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()?.read());
+		let fresh = lines.filter(|waiting| now.saturating_sub(waiting.at) < STALE);
+		let waiting = fresh.take(CAPACITY).map(|waiting| (waiting.report.id, waiting)).collect();
+		Ok(Self { path, waiting, flying: BTreeMap::new() })
+	}
+
+	/// Takes a report in; one about the same indicator gives way. The one that found no room, if any.
+	fn put(&mut self, waiting: Waiting) -> Option<Waiting> {
+		self.waiting.insert(waiting.report.id, waiting);
+		if self.waiting.len() + self.flying.len() <= CAPACITY {
+			return None;
+		}
+		let rank = |waiting: &&Waiting| (waiting.report.terms.severity, waiting.at);
+		let least = self.waiting.values().min_by_key(rank)?.report.id;
+		self.waiting.remove(&least)
+	}
+
+	/// The next to hand over: the worst, of those the oldest.
+	fn take(&mut self) -> Option<Report> {
+		if self.flying.len() >= IN_FLIGHT {
+			return None;
+		}
+		let rank = |waiting: &&Waiting| (std::cmp::Reverse(waiting.report.terms.severity), waiting.at);
+		// What flies already is not sent a second time beside itself.
+		let next =
+			self.waiting.values().filter(|waiting| !self.flying.contains_key(&waiting.report.id)).min_by_key(rank)?;
+		let id = next.report.id;
+		let waiting = self.waiting.remove(&id)?;
+		let report = waiting.report.clone();
+		self.flying.insert(id, waiting);
+		Some(report)
+	}
+
+	/// One that was handed over has arrived, or not. Whether it is given up.
+	fn landed(&mut self, id: &Digest, arrived: bool) -> bool {
+		let Some(mut waiting) = self.flying.remove(id) else { return false };
+		waiting.tries += 1;
+		if arrived || waiting.tries >= TRIES {
+			return !arrived;
+		}
+		// A newer one about the same stands.
+		self.waiting.entry(*id).or_insert(waiting);
+		false
+	}
+
+	/// Drops what has waited too long; how many.
+	fn expire(&mut self, now: Millis) -> usize {
+		let before = self.waiting.len();
+		self.waiting.retain(|_, waiting| now.saturating_sub(waiting.at) < STALE);
+		before - self.waiting.len()
+	}
+
+	fn save(&self) -> Result<(), StateError> {
+		let lines = self.flying.values().chain(self.waiting.values()).map(Line::from);
+		// Numbers and text always serialize.
+		let text: String = lines.map(|line| serde_json::to_string(&line).unwrap_or_default() + "\n").collect();
+		state::replace(&self.path, text.as_bytes(), state::Durable::Yes)
+	}
+}
+
+/// Takes reports in.
+#[derive(Clone, Debug)]
+pub struct Reports(mpsc::Sender<Report>);
+
+impl Reports {
+	/// A handle, and the task behind it. What an earlier run left is taken up.
+	pub fn open(
+		directory: &Path,
+		outlet: Outlet,
+		submitter: Submitter,
+		links: watch::Receiver<Option<Link>>,
+		board: Arc<Board>,
+	) -> Result<(Self, impl std::future::Future<Output = ()>), StateError> {
+		let shelf = Shelf::open(directory, now_ms())?;
+		if !shelf.waiting.is_empty() {
+			info!(at = now_ms(), count = shelf.waiting.len(), "reports of an earlier run go on");
+		}
+		let (sender, receiver) = mpsc::channel(IN_FLIGHT);
+		let work = Work { shelf, outlet, submitter, board, flights: JoinSet::new() };
+		Ok((Self(sender), work.run(receiver, links)))
+	}
+
+	/// Hands a report over. Blocks its thread while more than a few wait to be written down.
+	pub fn put(&self, report: Report) {
+		// Without a task behind it, the enforcer is stopping.
+		let _ = self.0.blocking_send(report);
+	}
+}
+
+struct Work {
+	shelf: Shelf,
+	outlet: Outlet,
+	submitter: Submitter,
+	board: Arc<Board>,
+	flights: JoinSet<(Digest, bool)>,
+}
+
+impl Work {
+	async fn run(mut self, mut reports: mpsc::Receiver<Report>, mut links: watch::Receiver<Option<Link>>) {
+		loop {
+			if links.borrow_and_update().is_some() {
+				while let Some(report) = self.shelf.take() {
+					self.send(report);
+				}
+			}
+			tokio::select! {
+				report = reports.recv() => match report {
+					Some(report) => self.shelve(report),
+					None => return,
+				},
+				Some(landed) = self.flights.join_next() => {
+					// A flight does nothing that could panic.
+					let Ok((id, arrived)) = landed else { continue };
+					if self.shelf.landed(&id, arrived) {
+						warn!(at = now_ms(), id = hex::encode(&id), "the report is given up");
+					}
+				}
+				changed = links.changed() => match changed {
+					Ok(()) => continue,
+					Err(_) => return,
+				},
+				() = sleep(LOOK) => match self.shelf.expire(now_ms()) {
+					0 => continue,
+					count => warn!(at = now_ms(), count, "reports that waited for an hour are dropped"),
+				},
+			}
+			if let Err(cause) = self.shelf.save() {
+				warn!(at = now_ms(), %cause, "reports that wait are not written down");
+			}
+			self.board.update(|status| status.reports_waiting = self.shelf.waiting.len() as u64);
+		}
+	}
+
+	fn shelve(&mut self, report: Report) {
+		let dropped = self.shelf.put(Waiting { report, at: now_ms(), tries: 0 });
+		if let Some(dropped) = dropped {
+			warn!(at = now_ms(), id = hex::encode(&dropped.report.id), "too many reports wait: the mildest is dropped");
+			self.board.update(|status| status.counts.refused += 1);
+		}
+	}
+
+	fn send(&mut self, report: Report) {
+		let id = report.id;
+		let call = match self.outlet.call(report) {
+			Ok(call) => call,
+			Err(cause) => {
+				warn!(at = now_ms(), id = hex::encode(&id), cause, "refused");
+				self.board.update(|status| status.counts.refused += 1);
+				self.flights.spawn(async move {
+					sleep(PAUSE).await;
+					(id, false)
+				});
+				return;
+			}
+		};
+		let arrived = self.submitter.submit_and_tell(Job { id, call });
+		self.flights.spawn(async move {
+			let arrived = arrived.await.is_ok();
+			if !arrived {
+				sleep(PAUSE).await;
+			}
+			(id, arrived)
+		});
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use ringfence_primitives::{Action, Confidence, Direction, Lifetime, Note, ThreatClass, Tlp};
+
+	fn waiting(host: u32, severity: Severity, at: Millis) -> Waiting {
+		let indicator = Indicator::Host(std::net::Ipv4Addr::from(host).into());
+		let terms = Terms {
+			threat: ThreatClass::Scan,
+			severity,
+			confidence: Confidence::MAX,
+			direction: Direction::Both,
+			action: Action::Drop,
+			tlp: Tlp::Green,
+			lifetime: Lifetime::MIN,
+			evidence: Some([3; 32]),
+			note: Note::truncated("a scan"),
+		};
+		Waiting { report: Report { id: indicator.id(), indicator, terms }, at, tries: 0 }
+	}
+
+	fn shelf(directory: &Path) -> Shelf {
+		Shelf::open(directory, 1_000).unwrap()
+	}
+
+	#[test]
+	fn what_no_block_has_yet_outlives_a_crash() {
+		let directory = tempfile::tempdir().unwrap();
+		let mut first = shelf(directory.path());
+		first.put(waiting(1, Severity::Low, 10));
+		first.put(waiting(2, Severity::High, 20));
+		let sent = first.take().unwrap();
+		assert_eq!(sent, waiting(2, Severity::High, 20).report, "the worst first");
+		first.save().unwrap();
+		let second = shelf(directory.path());
+		assert_eq!(second.waiting.len(), 2, "what was on its way is sent again");
+		assert!(first.landed(&sent.id, true).eq(&false));
+		first.save().unwrap();
+		let third = shelf(directory.path());
+		assert_eq!(third.waiting.values().cloned().collect::<Vec<_>>(), [waiting(1, Severity::Low, 10)]);
+	}
+
+	#[test]
+	fn a_torn_or_foreign_line_spoils_no_other() {
+		let directory = tempfile::tempdir().unwrap();
+		let mut first = shelf(directory.path());
+		first.put(waiting(1, Severity::Low, 10));
+		first.save().unwrap();
+		let path = directory.path().join(FILE);
+		let text = std::fs::read_to_string(&path).unwrap();
+		std::fs::write(&path, format!("{}\n{text}{{\"at\":5,\"report\":\"0x0102\"}}\n{}", "garbage", &text[..40]))
+			.unwrap();
+		assert_eq!(shelf(directory.path()).waiting.len(), 1);
+	}
+
+	#[test]
+	fn what_waited_for_an_hour_is_dropped() {
+		let directory = tempfile::tempdir().unwrap();
+		let mut first = shelf(directory.path());
+		first.put(waiting(1, Severity::Low, 10));
+		first.put(waiting(2, Severity::Low, STALE));
+		assert_eq!(first.expire(STALE + 9), 0);
+		assert_eq!(first.expire(STALE + 10), 1);
+		first.put(waiting(1, Severity::Low, 10));
+		first.save().unwrap();
+		assert_eq!(Shelf::open(directory.path(), STALE + 10).unwrap().waiting.len(), 1);
+	}
+
+	#[test]
+	fn where_there_is_no_room_the_mildest_goes() {
+		let directory = tempfile::tempdir().unwrap();
+		let mut shelf = shelf(directory.path());
+		assert_eq!(shelf.put(waiting(0, Severity::Low, 5)), None);
+		for host in 1..u32::try_from(CAPACITY).unwrap() {
+			assert_eq!(shelf.put(waiting(host, Severity::Medium, 1)), None);
+		}
+		assert_eq!(shelf.put(waiting(u32::MAX, Severity::High, 9)), Some(waiting(0, Severity::Low, 5)));
+	}
+
+	#[test]
+	fn what_does_not_arrive_is_tried_again_but_not_for_ever() {
+		let directory = tempfile::tempdir().unwrap();
+		let mut shelf = shelf(directory.path());
+		let id = waiting(1, Severity::Low, 10).report.id;
+		shelf.put(waiting(1, Severity::Low, 10));
+		for _ in 1..TRIES {
+			assert!(shelf.take().is_some());
+			assert!(shelf.take().is_none(), "it is on its way");
+			assert!(!shelf.landed(&id, false));
+		}
+		assert!(shelf.take().is_some());
+		assert!(shelf.landed(&id, false), "given up");
+		assert!(shelf.take().is_none());
+	}
+}
