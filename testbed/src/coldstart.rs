@@ -12,7 +12,7 @@ use crate::{
 	relay::Counter,
 	throughput::{self, host},
 	timeline::Spread,
-	Site, PATIENCE,
+	Site,
 };
 use ringfence_enforcer::{
 	core::frame::Cursor,
@@ -30,6 +30,7 @@ use std::{
 	collections::BTreeMap,
 	fmt::Write,
 	fs::{self, File},
+	io,
 	os::fd::AsRawFd,
 	path::{Path, PathBuf},
 	process::{Command, Stdio},
@@ -266,7 +267,7 @@ fn indicator(i: u32) -> Indicator {
 	let v6 = Address::V6(octets);
 	// The masked address has no bits behind the prefix, and the prefixes fit.
 	let network = |address: Address, prefix| {
-		Network::new(address.masked(prefix), prefix).unwrap_or(Network::host(address)).into()
+		Indicator::from(Network::new(address.masked(prefix), prefix).unwrap_or(Network::host(address)))
 	};
 	match i % 16 {
 		0..=7 => Indicator::Host(v4),
@@ -322,7 +323,7 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>> {
 				files.push(entry.path());
 			}
 		}
-		Ok(files)
+		Ok::<_, io::Error>(files)
 	};
 	read().context(format!("reading {}", directory.display()))
 }

@@ -49,7 +49,8 @@ impl Enforcer {
 		Self::start(site, "gateway", namespace, &endpoint, &site.home_secret(), &rest, work)
 	}
 
-	/// Starts the enforcer of an ISP, which promotes, `provisional`ly or not, vets and votes, and leaves the firewall alone.
+	/// Starts the enforcer of an ISP, which promotes, vets and votes, and leaves the firewall alone. `provisional`: what it
+	/// promotes acts before the others have voted.
 	pub fn vetter(place: &Place, provisional: bool, work: &WorkDir) -> Result<Self> {
 		let rest = format!(
 			"[firewall]\nenforce = false\n\n\
