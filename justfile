@@ -66,6 +66,10 @@ bench-throughput *arguments: build
 bench-idle *arguments: build
 	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench idle {{ arguments }}
 
+# Measures an enforcer with many indicators, cold and at rest, beside `nft -f`: [N]... [--node] [--seconds S]. As root.
+bench-enforcer *arguments: build
+	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench enforcer {{ arguments }}
+
 # Measures how long the worst full blocks take to import.
 bench-blocks *arguments: build
 	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench blocks {{ arguments }}

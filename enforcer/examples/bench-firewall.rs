@@ -2,9 +2,10 @@
 //!
 //! `bench-firewall [BLOCKS]...` (10,000, 100,000 and 1,000,000 where not given), as root, in a network namespace of this
 //! process alone. For each number it loads a mixed list (addresses and networks of both families, endpoints) as a new
-//! generation and swaps it in; then the same addresses through `nft -f`, `nft -j -f`, ipset and, where they are installed,
-//! Debian's crowdsec-firewall-bouncer and fail2ban. A ratio says how many times longer the other takes: the times depend
-//! on the machine, the ratios hardly do. At last it sends packets to itself through a full chain of flows.
+//! generation and swaps it in; then as many IPv4 addresses through `nft -f`, `nft -j -f` and, where they are installed,
+//! ipset, crowdsec-firewall-bouncer and fail2ban. The ratios say how many times longer the other takes, and how many times
+//! the memory: figures depend on the machine, the ratios hardly do. At last it sends packets to itself through a full
+//! chain of flows.
 
 use ringfence_enforcer::{
 	core::{
@@ -20,7 +21,7 @@ use std::{
 	fs, io,
 	net::UdpSocket,
 	path::Path,
-	process,
+	process, thread,
 	time::{Duration, Instant},
 };
 
@@ -30,8 +31,14 @@ const CHANGES: u32 = 1_000;
 const PROCESS_CHANGES: u32 = 10;
 /// Blocks of one call, as the daemon reads them from its store.
 const PAGE: u32 = 16_384;
-/// One `fail2ban-client` a ban: more than so many take longer than anybody would wait.
+/// fail2ban starts a shell for each ban: more than so many take longer than anybody would wait.
 const FAIL2BAN: u32 = 500;
+/// Bans of one `fail2ban-client`, which waits for the answer no longer than 30 s.
+const FAIL2BAN_CALL: usize = 50;
+/// How often the memory of a program that ends by itself is looked at.
+const LOOK: Duration = Duration::from_millis(1);
+/// After this time a program that has loaded everything has come to rest.
+const SETTLE: Duration = Duration::from_secs(3);
 const PACKETS: u32 = 200_000;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -69,11 +76,16 @@ fn median(mut times: Vec<Duration>) -> Duration {
 	times[times.len() / 2]
 }
 
+/// Resident memory of a process in kilobytes: `VmHWM`, its peak, or `VmRSS`. None when it has ended.
+fn memory_kb(process: &str, what: &str) -> Option<u64> {
+	let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+	let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'))?;
+	line.split_whitespace().next()?.parse().ok()
+}
+
 /// Peak of this process's resident memory, in kilobytes.
 fn peak_kb() -> u64 {
-	let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-	let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-	line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+	memory_kb("self", "VmHWM").unwrap_or_default()
 }
 
 fn reset_peak() {
@@ -81,16 +93,22 @@ fn reset_peak() {
 	let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// Time and peak memory.
+/// Time and peak memory; 0 where that says nothing.
 #[derive(Clone, Copy)]
 struct Cost {
 	took: Duration,
 	peak_kb: u64,
 }
 
+impl From<Duration> for Cost {
+	fn from(took: Duration) -> Self {
+		Self { took, peak_kb: 0 }
+	}
+}
+
 /// Runs a program with `input` on its standard input, out of a file, so that this process's time is not measured.
-// It is `wait4` that waits for it, because that tells the peak of its memory as well.
-#[allow(clippy::zombie_processes)]
+// Its memory is looked at while it runs. What the system tells afterwards would include this process's own, as a child has
+// before it becomes another program.
 fn run(program: &str, arguments: &[&str], input: &str) -> Outcome<Cost> {
 	let path = std::env::temp_dir().join(format!("bench-firewall-{}", process::id()));
 	fs::write(&path, input)?;
@@ -98,20 +116,22 @@ fn run(program: &str, arguments: &[&str], input: &str) -> Outcome<Cost> {
 	fs::remove_file(&path)?;
 	let start = Instant::now();
 	let mut command = process::Command::new(program);
-	let child = command.args(arguments).stdin(stdin).stdout(process::Stdio::null()).spawn()?;
-	let (mut status, pid) = (0, libc::pid_t::try_from(child.id())?);
-	// SAFETY: zero is a valid value of every field of `rusage`; the pointers are to values that outlive the call.
-	let usage = unsafe {
-		let mut usage: libc::rusage = std::mem::zeroed();
-		if libc::wait4(pid, &raw mut status, 0, &raw mut usage) < 0 {
-			return Err(io::Error::last_os_error().into());
+	let mut child = command.args(arguments).stdin(stdin).stdout(process::Stdio::null()).spawn()?;
+	let pid = child.id().to_string();
+	let look = thread::spawn(move || {
+		let mut peak_kb = 0;
+		while let Some(now) = memory_kb(&pid, "VmHWM") {
+			peak_kb = now.max(peak_kb);
+			thread::sleep(LOOK);
 		}
-		usage
-	};
+		peak_kb
+	});
+	let status = child.wait()?;
 	let took = start.elapsed();
-	match libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0 {
-		true => Ok(Cost { took, peak_kb: u64::try_from(usage.ru_maxrss)? }),
-		false => Err(format!("{program} {arguments:?} failed").into()),
+	let peak_kb = look.join().unwrap_or_default();
+	match status.success() {
+		true => Ok(Cost { took, peak_kb }),
+		false => Err(format!("{program} {}: {status}", arguments.first().unwrap_or(&"")).into()),
 	}
 }
 
@@ -120,14 +140,17 @@ fn installed(program: &str) -> bool {
 	std::env::split_paths(&path).chain([Path::new("/usr/sbin").into()]).any(|folder| folder.join(program).exists())
 }
 
-fn row(what: &str, cost: Cost, ours: Duration) {
-	let ratio = cost.took.as_secs_f64() / ours.as_secs_f64();
-	let megabytes = cost.peak_kb as f64 / 1024.0;
-	println!("  {what:<34} {:>12.1?} {megabytes:>9.1} MB {ratio:>10.1}", cost.took);
+fn row(what: &str, cost: Cost, ours: Cost) {
+	let longer = cost.took.as_secs_f64() / ours.took.as_secs_f64();
+	let (memory, more) = match (cost.peak_kb, ours.peak_kb) {
+		(0, _) | (_, 0) => (String::new(), String::new()),
+		(theirs, ours) => (format!("{:.1} MB", theirs as f64 / 1024.0), format!("{:.1}", theirs as f64 / ours as f64)),
+	};
+	println!("  {what:<34} {:>12.1?} {longer:>8.1} {memory:>12} {more:>8}", cost.took);
 }
 
-/// Loads `count` blocks as the daemon does, and changes one. Returns both costs, and the firewall as it is then.
-fn ours(count: u32) -> Outcome<(Cost, Duration)> {
+/// Loads `count` blocks as the daemon does, and changes one. Returns both costs.
+fn ours(count: u32) -> Outcome<(Cost, Cost)> {
 	let (mut firewall, _) = Firewall::open(0, &Local::default())?;
 	reset_peak();
 	let start = Instant::now();
@@ -154,16 +177,16 @@ fn ours(count: u32) -> Outcome<(Cost, Duration)> {
 	let missing = firewall.missing(&expected)?.len();
 	let look = start.elapsed();
 	let change = median(blocks);
-	row("ringfence: load", cost, took);
+	row("ringfence: load", cost, cost);
 	println!("  {:<34} {swap:>12.1?}", "  of which the swap");
 	println!("  {:<34} {change:>12.1?}", "ringfence: block one");
 	println!("  {:<34} {:>12.1?}", "ringfence: unblock one", median(unblocks));
 	println!("  {:<34} {look:>12.1?}  {missing} missing", format!("ringfence: verify {}", expected.len()));
 	firewall.remove()?;
-	Ok((cost, change))
+	Ok((cost, change.into()))
 }
 
-fn nft(count: u32, load: Duration, change: Duration) -> Outcome<()> {
+fn nft(count: u32, load: Cost, change: Cost) -> Outcome<()> {
 	const TABLE: &str = "add table inet x\nadd set inet x s { type ipv4_addr; flags timeout; gc-interval 60s; }\n";
 	run("nft", &["-f", "-"], TABLE)?;
 	let list: Vec<_> = (0..count).map(|i| format!("{} timeout 1h", dotted(i))).collect();
@@ -175,7 +198,7 @@ fn nft(count: u32, load: Duration, change: Duration) -> Outcome<()> {
 		let add = run("nft", &["-f", "-"], &format!("add element inet x s {{ {peer} timeout 1h }}\n"))?;
 		times.push((remove.took + add.took) / 2);
 	}
-	row("nft -f: change one", Cost { took: median(times), peak_kb: 0 }, change);
+	row("nft -f: change one", median(times).into(), change);
 	run("nft", &["-f", "-"], &format!("delete table inet x\n{TABLE}"))?;
 	let mut json = String::from(
 		"{\"nftables\":[{\"add\":{\"element\":{\"family\":\"inet\",\"table\":\"x\",\"name\":\"s\",\"elem\":[",
@@ -190,7 +213,7 @@ fn nft(count: u32, load: Duration, change: Duration) -> Outcome<()> {
 	Ok(())
 }
 
-fn ipset(count: u32, load: Duration, change: Duration) -> Outcome<()> {
+fn ipset(count: u32, load: Cost, change: Cost) -> Outcome<()> {
 	let mut list = format!("create x hash:ip maxelem {} timeout 3600\n", count.max(65_536));
 	(0..count).try_for_each(|i| writeln!(list, "add x {}", dotted(i)))?;
 	row("ipset restore: load", run("ipset", &["restore"], &list)?, load);
@@ -199,13 +222,13 @@ fn ipset(count: u32, load: Duration, change: Duration) -> Outcome<()> {
 		let remove = run("ipset", &["del", "x", &dotted(i)], "")?;
 		times.push((remove.took + run("ipset", &["add", "x", &dotted(i)], "")?.took) / 2);
 	}
-	row("ipset: change one", Cost { took: median(times), peak_kb: 0 }, change);
+	row("ipset: change one", median(times).into(), change);
 	run("ipset", &["destroy", "x"], "")?;
 	Ok(())
 }
 
 /// The bouncer wants a local API to ask for decisions. This is the one page of it that it reads, served by ourselves.
-fn crowdsec(count: u32, load: Duration) -> Outcome<()> {
+fn crowdsec(count: u32, load: Cost) -> Outcome<()> {
 	use std::io::{BufRead, BufReader, Write};
 	let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
 	let port = listener.local_addr()?.port();
@@ -219,16 +242,17 @@ fn crowdsec(count: u32, load: Duration) -> Outcome<()> {
 		)?;
 	}
 	json.push_str("]}");
-	std::thread::spawn(move || -> io::Result<()> {
+	thread::spawn(move || -> io::Result<()> {
 		let mut whole = Some(json);
 		loop {
 			let (mut stream, _) = listener.accept()?;
 			let mut reader = BufReader::new(stream.try_clone()?);
-			let mut line = String::new();
+			let (mut line, mut wants_all) = (String::new(), false);
 			while reader.read_line(&mut line)? > 2 {
+				wants_all |= line.contains("startup=true");
 				line.clear();
 			}
-			let body = whole.take().unwrap_or_else(|| "{\"deleted\":[],\"new\":[]}".into());
+			let body = whole.take_if(|_| wants_all).unwrap_or_else(|| "{\"deleted\":[],\"new\":[]}".into());
 			let head = format!(
 				"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
 				body.len()
@@ -249,59 +273,82 @@ fn crowdsec(count: u32, load: Duration) -> Outcome<()> {
 			folder.display()
 		),
 	)?;
+	// It is done when the last address' packets no longer arrive: asking `nft` for an element of a large set takes minutes.
+	let last = dotted(count.saturating_sub(1));
+	run("ip", &["address", "replace", &format!("{last}/32"), "dev", "lo"], "")?;
+	let (from, to) = (UdpSocket::bind((last.as_str(), 0))?, UdpSocket::bind("127.0.0.1:0")?);
+	let target = to.local_addr()?;
+	to.set_read_timeout(Some(Duration::from_millis(20)))?;
 	let start = Instant::now();
 	let mut child = process::Command::new("crowdsec-firewall-bouncer").arg("-c").arg(&config).spawn()?;
-	// It is done when the last address is in the set; asked for by name, because listing a large set takes minutes.
-	let last = dotted(count.saturating_sub(1));
-	let question = format!("get element ip crowdsec crowdsec-blacklists {{ {last} }}");
 	let mut took = None;
 	while took.is_none() && start.elapsed() < Duration::from_secs(600) && child.try_wait()?.is_none() {
-		let asked = process::Command::new("nft")
-			.arg(&question)
-			.stdout(process::Stdio::null())
-			.stderr(process::Stdio::null())
-			.status()?;
-		took = asked.success().then(|| start.elapsed());
-		std::thread::sleep(Duration::from_millis(20));
+		thread::sleep(Duration::from_millis(5));
+		let sent = start.elapsed();
+		from.send_to(b"x", target)?;
+		took = to.recv(&mut [0; 1]).is_err().then_some(sent);
 	}
-	let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
-	let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+	thread::sleep(SETTLE);
+	let memory = |what| memory_kb(&child.id().to_string(), what).unwrap_or_default();
+	let (peak_kb, rest_kb) = (memory("VmHWM"), memory("VmRSS"));
 	child.kill()?;
 	child.wait()?;
 	fs::remove_dir_all(&folder)?;
+	// Where it made none, that is said below.
+	let _ = run("nft", &["-f", "-"], "delete table ip crowdsec\n");
 	match took {
-		Some(took) => row("crowdsec-firewall-bouncer: load", Cost { took, peak_kb: peak.unwrap_or_default() }, load),
+		Some(took) => {
+			row("crowdsec-firewall-bouncer: load", Cost { took, peak_kb }, load);
+			println!("  {:<34} {:>31.1} MB", "crowdsec-firewall-bouncer: at rest", rest_kb as f64 / 1024.0);
+		}
 		None => println!("  {:<34} did not load the list", "crowdsec-firewall-bouncer"),
 	}
 	Ok(())
 }
 
-/// One client a ban, as its own tools do it, extrapolated from [`FAIL2BAN`].
-fn fail2ban(count: u32, load: Duration) -> Outcome<()> {
+/// Bans by its client, extrapolated from [`FAIL2BAN`]. It has a configuration of its own, without a jail but ours.
+fn fail2ban(count: u32, load: Cost, change: Cost) -> Outcome<()> {
 	let folder = std::env::temp_dir().join(format!("bench-fail2ban-{}", process::id()));
 	fs::create_dir(&folder)?;
 	let at = |name: &str| folder.join(name).display().to_string();
-	let (socket, pid) = (at("socket"), at("pid"));
-	let client = ["-s", &socket, "-p", &pid];
+	let (socket, pid, log) = (at("socket"), at("pid"), at("log"));
+	let text = format!(
+		"[Definition]\nloglevel = INFO\nlogtarget = {log}\nsyslogsocket = auto\nsocket = {socket}\npidfile = {pid}\n\
+		 dbfile = None\ndbpurgeage = 86400\ndbmaxmatches = 10\n"
+	);
+	fs::write(folder.join("fail2ban.conf"), text)?;
+	fs::write(folder.join("jail.conf"), "[DEFAULT]\nbantime = 1h\n")?;
+	let folder_name = folder.display().to_string();
+	let client = ["-c", &folder_name, "-s", &socket, "-p", &pid];
 	let ask = |arguments: &[&str]| run("fail2ban-client", &[&client[..], arguments].concat(), "");
-	ask(&["--logtarget", "/dev/null", "--syslogsocket", "auto", "start"])?;
-	let measure = || -> Outcome<Cost> {
+	ask(&["start"])?;
+	let measure = || -> Outcome<(Duration, u64)> {
 		ask(&["add", "x", "polling"])?;
 		ask(&["set", "x", "addaction", "nftables"])?;
 		ask(&["set", "x", "action", "nftables", "actionban", "nft add element inet f2b x { <ip> }"])?;
 		run("nft", &["-f", "-"], "add table inet f2b\nadd set inet f2b x { type ipv4_addr; }\n")?;
 		ask(&["start", "x"])?;
-		let (some, start) = (count.min(FAIL2BAN), Instant::now());
-		let mut peak_kb = 0;
-		for i in 0..some {
-			peak_kb = peak_kb.max(ask(&["set", "x", "banip", &dotted(i)])?.peak_kb);
+		let bans: Vec<String> = (0..count.min(FAIL2BAN)).map(dotted).collect();
+		let start = Instant::now();
+		for some in bans.chunks(FAIL2BAN_CALL) {
+			let words: Vec<&str> = ["set", "x", "banip"].into_iter().chain(some.iter().map(String::as_str)).collect();
+			ask(&words)?;
 		}
-		Ok(Cost { took: start.elapsed() * (count / some.max(1)), peak_kb })
+		let took = start.elapsed();
+		// Fails where the last one is not there.
+		let last = format!("{{ {} }}", bans.last().map_or("", String::as_str));
+		run("nft", &["get", "element", "inet", "f2b", "x", &last], "")?;
+		let server = fs::read_to_string(&pid)?;
+		let peak_kb = memory_kb(server.trim(), "VmHWM").unwrap_or_default();
+		Ok((took.div_f64(bans.len() as f64), peak_kb))
 	};
 	let measured = measure();
 	let stopped = ask(&["stop"]);
 	fs::remove_dir_all(&folder)?;
-	row("fail2ban: load (extrapolated)", measured?, load);
+	let (each, peak_kb) = measured?;
+	row("fail2ban: load (extrapolated)", Cost { took: each * count, peak_kb }, load);
+	row("fail2ban: ban one", each.into(), change);
+	run("nft", &["-f", "-"], "delete table inet f2b\n")?;
 	stopped.map(drop)
 }
 
@@ -373,18 +420,25 @@ fn main() -> Outcome<()> {
 	if counts.iter().any(|count| *count == 0 || *count >= 1 << 21) {
 		return Err("1 to 2,097,151 blocks".into());
 	}
-	// SAFETY: no pointers are passed; this process has one thread, whose network it replaces.
+	// SAFETY: no pointers are passed; this process has one thread so far, whose network it replaces.
 	if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
 		return Err(format!("a network namespace: {}", io::Error::last_os_error()).into());
 	}
 	run("ip", &["link", "set", "lo", "up"], "")?;
 	for count in counts {
-		println!("{:<36} {:>12} {:>12} {:>10}", format!("{count} blocks"), "time", "peak memory", "ratio");
+		println!(
+			"{:<36} {:>12} {:>8} {:>12} {:>8}",
+			format!("{count} blocks"),
+			"time",
+			"ratio",
+			"peak memory",
+			"ratio"
+		);
 		let (load, change) = ours(count)?;
-		try_out("nft", || nft(count, load.took, change));
-		try_out("ipset", || ipset(count, load.took, change));
-		try_out("crowdsec-firewall-bouncer", || crowdsec(count, load.took));
-		try_out("fail2ban-client", || fail2ban(count, load.took));
+		try_out("nft", || nft(count, load, change));
+		try_out("ipset", || ipset(count, load, change));
+		try_out("crowdsec-firewall-bouncer", || crowdsec(count, load));
+		try_out("fail2ban-client", || fail2ban(count, load, change));
 	}
 	flows()
 }

@@ -49,14 +49,17 @@ impl Enforcer {
 		Self::start(site, "gateway", namespace, &endpoint, &site.home_secret(), &rest, work)
 	}
 
-	/// Starts the enforcer of an ISP, which promotes, vets and votes, and leaves the firewall alone.
-	pub fn vetter(place: &Place, work: &WorkDir) -> Result<Self> {
-		let rest = "[firewall]\nenforce = false\n\n\
+	/// Starts the enforcer of an ISP, which promotes, vets and votes, and leaves the firewall alone. `provisional`: what it
+	/// promotes acts before the others have voted.
+	pub fn vetter(place: &Place, provisional: bool, work: &WorkDir) -> Result<Self> {
+		let rest = format!(
+			"[firewall]\nenforce = false\n\n\
 			[vetting]\napprove-min-confidence = 50\napprove-min-severity = \"low\"\n\n\
 			[inbox]\npromote-min-confidence = 50\npromote-min-severity = \"low\"\nper-household = 600\nanswer-every = \"5s\"\n\n\
-			[reporting]\nlifetime = \"1h\"\nper-minute = 600\n";
+			[reporting]\nlifetime = \"1h\"\nper-minute = 600\nprovisional = {provisional}\n"
+		);
 		let secret = place.site.isp_secret();
-		Self::start(place.site, "isp", &place.isp, "ws://127.0.0.1:9944", &secret, rest, work)
+		Self::start(place.site, "isp", &place.isp, "ws://127.0.0.1:9944", &secret, &rest, work)
 	}
 
 	fn start(

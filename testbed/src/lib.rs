@@ -9,11 +9,13 @@
 //! starts.
 //!
 //! What is about the chain alone, governance and throughput, runs on nodes that share the loopback, without root
-//! ([`loopback`]). What is about the runtime alone, how long full blocks take, runs without nodes ([`blocks`]).
+//! ([`loopback`]). What is about the runtime alone, how long full blocks take, runs without nodes ([`blocks`]), and so does
+//! what is about an enforcer alone ([`coldstart`]).
 
 pub mod bench;
 pub mod blocks;
 pub mod chain;
+pub mod coldstart;
 pub mod demo;
 pub mod error;
 pub mod gateways;
@@ -92,6 +94,8 @@ pub struct Options {
 	pub validators: usize,
 	/// An enforcer that votes at each ISP.
 	pub vetting: bool,
+	/// What the ISPs report acts before anybody has voted, as soon as they are in good standing.
+	pub provisional: bool,
 	/// A gateway and a home behind each ISP. Needs `vetting`, if anything is ever to be enforced.
 	pub gateways: bool,
 	/// GRANDPA's gossip duration in milliseconds; the node's own choice when none.
@@ -102,7 +106,8 @@ pub struct Options {
 
 impl Options {
 	/// Everything, as in the demo.
-	pub const FULL: Self = Self { validators: 4, vetting: true, gateways: true, gossip_duration: None, libp2p: 0 };
+	pub const FULL: Self =
+		Self { validators: 4, vetting: true, provisional: false, gateways: true, gossip_duration: None, libp2p: 0 };
 }
 
 /// A running testbed. All of it ends when it is dropped.
@@ -124,6 +129,8 @@ pub struct Testbed {
 	pub work: WorkDir,
 	/// How long each node took from its start until its RPC answered.
 	pub ready_after: Vec<Duration>,
+	/// Whether the ISPs report provisionally.
+	pub provisional: bool,
 }
 
 impl Testbed {
@@ -158,7 +165,7 @@ impl Testbed {
 		let places = || topology.places.iter();
 		let vetters = places()
 			.filter(|_| options.vetting)
-			.map(|place| Enforcer::vetter(place, &work))
+			.map(|place| Enforcer::vetter(place, options.provisional, &work))
 			.collect::<Result<Vec<_>>>()?;
 		let (mut gateways, mut homes) = (Vec::new(), Vec::new());
 		for place in places() {
@@ -167,7 +174,8 @@ impl Testbed {
 				homes.push(Receiver::start(home, place.site.home_address())?);
 			}
 		}
-		let this = Self { validators, vetters, gateways, homes, chains, topology, work, ready_after };
+		let provisional = options.provisional;
+		let this = Self { validators, vetters, gateways, homes, chains, topology, work, ready_after, provisional };
 
 		// Fewer than three of the four genesis validators make blocks, but no finality.
 		if options.validators > 2 {

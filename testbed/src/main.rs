@@ -1,7 +1,7 @@
 //! `ringfence-testbed`: the demo, a local network, and figures.
 
 use clap::{Parser, Subcommand};
-use ringfence_testbed::{bench, blocks, demo, idle, interruptible, localnet, throughput, Error};
+use ringfence_testbed::{bench, blocks, coldstart, demo, idle, interruptible, localnet, throughput, Error};
 use std::process::ExitCode;
 
 /// Ringfence on one machine, in network namespaces. Needs root, but for the throughput, the blocks and the traffic at rest.
@@ -35,6 +35,8 @@ enum Bench {
 	Throughput(throughput::Settings),
 	/// How many bytes a day go between a node and an enforcer that has nothing to do
 	Idle(idle::Settings),
+	/// How long an enforcer takes from nothing to enforced, and what it costs at rest, beside `nft -f`
+	Enforcer(coldstart::Settings),
 	/// How long the worst full blocks take to import, beside what their weight says
 	Blocks(blocks::Settings),
 }
@@ -49,6 +51,7 @@ async fn main() -> ExitCode {
 			Command::Bench(Bench::Finality(settings)) => bench::finality(&settings).await,
 			Command::Bench(Bench::Throughput(settings)) => throughput::throughput(&settings).await,
 			Command::Bench(Bench::Idle(settings)) => idle::idle(&settings).await,
+			Command::Bench(Bench::Enforcer(settings)) => coldstart::coldstart(&settings).await,
 			Command::Bench(Bench::Blocks(settings)) => blocks::blocks(&settings).await,
 		}
 	};

@@ -249,6 +249,33 @@ impl Journal {
 	}
 }
 
+/// Resident memory of a process, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Memory {
+	/// The most that it has been.
+	pub peak: u64,
+	/// What it is.
+	pub resident: u64,
+	/// What of that is no file's: heap and stacks, and not the program itself.
+	pub own: u64,
+}
+
+impl Memory {
+	/// That of the process with this number; None when it is gone.
+	pub fn of(pid: u32) -> Option<Self> {
+		Self::parse(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+	}
+
+	/// None for a process that has ended: it has no memory any more.
+	fn parse(status: &str) -> Option<Self> {
+		let bytes = |name: &str| {
+			let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+			line.split_whitespace().next()?.parse::<u64>().ok()?.checked_mul(1024)
+		};
+		Some(Self { peak: bytes("VmHWM")?, resident: bytes("VmRSS")?, own: bytes("RssAnon")? })
+	}
+}
+
 /// A process of the testbed; killed when dropped.
 pub struct Process {
 	command: Command,
@@ -309,6 +336,11 @@ impl Process {
 		self.started
 	}
 
+	/// Its memory; zero when it is gone.
+	pub fn memory(&self) -> Memory {
+		self.running.as_ref().and_then(|(child, _)| Memory::of(child.id())).unwrap_or_default()
+	}
+
 	/// Processor time used since it was started; zero when it is gone.
 	pub fn cpu_time(&self) -> Duration {
 		let ticks = || {
@@ -363,6 +395,15 @@ mod tests {
 		let late = shell("exec sleep 60", &folder).journal().wait("it", Duration::from_millis(20), |_| false).await;
 		assert!(matches!(late, Err(Error::Deadline { .. })), "{late:?}");
 		folder.finish();
+	}
+
+	#[test]
+	fn memory_is_read_where_there_is_any() {
+		let status = "Name:\tx\nVmHWM:\t    2048 kB\nVmRSS:\t    1024 kB\nRssAnon:\t     512 kB\nThreads:\t1\n";
+		let memory = Memory { peak: 2 << 20, resident: 1 << 20, own: 512 << 10 };
+		assert_eq!(Memory::parse(status), Some(memory));
+		assert_eq!(Memory::parse("Name:\tx\nState:\tZ (zombie)\n"), None);
+		assert!(Memory::of(std::process::id()).is_some_and(|memory| memory.peak >= memory.own && memory.own > 0));
 	}
 
 	#[tokio::test]

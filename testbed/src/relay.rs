@@ -1,6 +1,9 @@
 //! What stands between an enforcer and its node: a relay that lies, and one that counts.
 
-use crate::error::{Context, Result};
+use crate::{
+	error::{Context, Result},
+	netns::Namespace,
+};
 use jsonrpsee::{
 	core::{
 		client::{ClientT, Error as RpcError, SubscriptionClientT},
@@ -222,7 +225,22 @@ pub struct Counter {
 impl Counter {
 	/// One before the node at `address`, `host:port`.
 	pub async fn start(address: &str) -> Result<Self> {
-		let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("starting the relay")?;
+		Self::over(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("starting the relay")?, address)
+	}
+
+	/// One that listens on the loopback of `namespace`, where the node at `address` could not be reached otherwise.
+	pub fn within(namespace: &Namespace, address: &str) -> Result<Self> {
+		let bind = || {
+			let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+			listener.set_nonblocking(true)?;
+			Ok::<_, std::io::Error>(listener)
+		};
+		// A socket stays where it was made, whoever reads from it.
+		let listener = namespace.within(bind)?.context("starting the relay")?;
+		Self::over(TcpListener::from_std(listener).context("starting the relay")?, address)
+	}
+
+	fn over(listener: TcpListener, address: &str) -> Result<Self> {
 		let url = format!("ws://{}", listener.local_addr().context("starting the relay")?);
 		let bytes = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
 		let (address, counted, mut tasks) = (address.to_owned(), bytes.clone(), JoinSet::new());

@@ -29,6 +29,7 @@ use sp_core::{sr25519, Pair};
 use std::{
 	cell::{Cell, RefCell},
 	collections::{BTreeMap, HashMap},
+	convert::Infallible,
 	rc::Rc,
 	time::Duration,
 };
@@ -43,6 +44,8 @@ const SLOT: Duration = Duration::from_millis(SLOT_MILLIS);
 const ALERT_EVERY: Duration = Duration::from_secs(1);
 /// How long what is still under way at the end may take, before it counts as lost.
 const DRAIN: Duration = Duration::from_secs(30);
+/// Indicators a second that four nodes on two cores carry without effort.
+const PACE: u64 = 700;
 /// Seconds of one line of the table.
 const ROW: u64 = 10;
 /// First of the addresses that lists are made of; alerts are about those from [`ALERTS`] on. Any unprotected ones do.
@@ -122,7 +125,7 @@ impl<'a> Signer<'a> {
 	}
 
 	/// Follows the account's nonce for as long as it is polled, and submits anew what got lost.
-	async fn keep(&self) -> Result<()> {
+	async fn keep(&self) -> Result<Infallible> {
 		let mut heads = self.node.chain.best_heads().await?;
 		loop {
 			within(PATIENCE, "a new block", next(&mut heads)).await?;
@@ -180,7 +183,8 @@ struct Figures {
 	fill: Spread,
 }
 
-fn terms(note: &str) -> Result<Terms> {
+/// Terms that every ISP of the testbed approves of.
+pub(crate) fn terms(note: &str) -> Result<Terms> {
 	let checked = || Some((Confidence::new(90)?, Lifetime::new(3_600)?));
 	let (confidence, lifetime) = checked()
 		.ok_or_else(|| Error::Malformed { what: "the terms of a report".into(), cause: "out of range".into() })?;
@@ -197,7 +201,8 @@ fn terms(note: &str) -> Result<Terms> {
 	})
 }
 
-fn host(number: u32) -> Indicator {
+/// The host with this number for its address.
+pub(crate) fn host(number: u32) -> Indicator {
 	Indicator::Host(Address::V4(number.to_be_bytes()))
 }
 
@@ -211,11 +216,49 @@ pub async fn throughput(settings: &Settings) -> Result<()> {
 		network.call("naming a delegate", &key(&site.isp_secret())?, call).await?;
 	}
 	let anchor = network.chain(Site::A).anchor().await?;
-	let signers = |secret: fn(Site) -> String| {
-		let nodes = network.nodes.iter().zip(Site::ALL);
-		try_join_all(nodes.map(move |(node, site)| async move { Signer::new(node, &secret(site), anchor).await }))
-	};
-	let (lists, desks) = try_join!(signers(Site::isp_secret), signers(desk))?;
+	let desks = signers(&network, desk, anchor).await?;
+	let summary = measure(&network, settings, &desks, anchor).await?;
+	if settings.json {
+		println!("{}", summary.json());
+	} else {
+		print!("{}", summary.render());
+	}
+	network.finish();
+	Ok(())
+}
+
+/// Has about `count` hosts reported in batches and voted for, at a pace that the nodes keep, and waits until all of them
+/// are active in a final block. 210,000 at the most.
+pub(crate) async fn fill(network: &Loopback, count: u32) -> Result<()> {
+	let count = u64::from(count);
+	let seconds = count.div_ceil(PACE).max(10);
+	let settings = Settings { seconds, rate: count.div_ceil(seconds).max(4), json: false };
+	let anchor = network.chain(Site::A).anchor().await?;
+	let summary = measure(network, &settings, &[], anchor).await?;
+	match summary.activated() >= summary.reported {
+		true => Ok(()),
+		false => Err(Error::Deadline {
+			what: format!("{} indicators to be active, of which {} are", summary.reported, summary.activated()),
+			within: DRAIN,
+			log: String::new(),
+		}),
+	}
+}
+
+/// One at each of the four ISPs' nodes, with the secret that the ISP has for it.
+async fn signers<'a>(network: &'a Loopback, secret: fn(Site) -> String, anchor: Anchor) -> Result<Vec<Signer<'a>>> {
+	let nodes = network.nodes.iter().zip(Site::ALL);
+	try_join_all(nodes.map(move |(node, site)| async move { Signer::new(node, &secret(site), anchor).await })).await
+}
+
+/// Pushes lists through the nodes and, where there are `desks`, single reports beside.
+async fn measure<'a>(
+	network: &'a Loopback,
+	settings: &Settings,
+	desks: &[Signer<'a>],
+	anchor: Anchor,
+) -> Result<Summary> {
+	let lists = signers(network, Site::isp_secret, anchor).await?;
 
 	let cpu = || network.nodes.iter().map(|node| node.process.cpu_time()).collect::<Vec<_>>();
 	let (tally, start, before) = (Tally::default(), Instant::now(), cpu());
@@ -230,15 +273,16 @@ pub async fn throughput(settings: &Settings) -> Result<()> {
 	drop(boxes);
 	let voters = try_join_all(lists.iter().zip(votes).map(|(signer, ballots)| vote(signer, ballots)));
 	let work = async {
-		try_join!(reporters, voters, alert(&desks, settings, start, &tally))?;
+		try_join!(reporters, voters, alert(desks, settings, start, &tally))?;
 		tally.submitted.set(Some(Instant::now()));
 		Ok::<_, Error>((start.elapsed(), cpu()))
 	};
 	let measured = async { try_join!(work, observe(network.chain(Site::A), &tally)) };
-	let kept = try_join_all(lists.iter().chain(&desks).map(Signer::keep));
+	let kept = try_join_all(lists.iter().chain(desks).map(Signer::keep));
 	let ((took, after), figures) = tokio::select! {
 		measured = measured => measured?,
-		kept = kept => return kept.map(drop),
+		// Keeping an account goes on for ever: what ends it is an error.
+		kept = kept => return Err(kept.err().unwrap_or(Error::Interrupted)),
 	};
 
 	let cores: Vec<f64> = after
@@ -246,16 +290,9 @@ pub async fn throughput(settings: &Settings) -> Result<()> {
 		.zip(&before)
 		.map(|(after, before)| after.saturating_sub(*before).as_secs_f64() / took.as_secs_f64())
 		.collect();
-	let bytes = lists.iter().chain(&desks).map(|signer| signer.bytes.get()).sum::<u64>();
-	let again = lists.iter().chain(&desks).map(|signer| signer.again.get()).sum();
-	let summary = Summary { figures, reported: tally.reported.get(), bytes, again, took, cores };
-	if settings.json {
-		println!("{}", summary.json());
-	} else {
-		print!("{}", summary.render());
-	}
-	network.finish();
-	Ok(())
+	let bytes = lists.iter().chain(desks).map(|signer| signer.bytes.get()).sum::<u64>();
+	let again = lists.iter().chain(desks).map(|signer| signer.again.get()).sum();
+	Ok(Summary { figures, reported: tally.reported.get(), bytes, again, took, cores })
 }
 
 /// The secret with which an ISP handles alerts.

@@ -80,8 +80,26 @@ pub enum RunError {
 	Task(#[from] JoinError),
 }
 
+/// Has memory that is needed for a moment, for a page of a snapshot, say, go back to the system. By itself glibc keeps a
+/// heap for each thread, and up to 64 MB of what was freed once something large was.
+#[cfg(target_env = "gnu")]
+fn hold_little_memory() {
+	/// From so many bytes on a piece has pages of its own, and so many may lie idle.
+	const LARGE: libc::c_int = 128 * 1024;
+	let parameters = [(libc::M_ARENA_MAX, 1), (libc::M_MMAP_THRESHOLD, LARGE), (libc::M_TRIM_THRESHOLD, LARGE)];
+	for (parameter, value) in parameters {
+		// SAFETY: it takes plain numbers. One that it does not take leaves everything as it was.
+		unsafe { libc::mallopt(parameter, value) };
+	}
+}
+
+/// Other allocators keep little.
+#[cfg(not(target_env = "gnu"))]
+const fn hold_little_memory() {}
+
 /// Runs until SIGTERM or SIGINT, or until a task dies. Either way the firewall stays in force.
 pub fn run(config: Config) -> Result<(), RunError> {
+	hold_little_memory();
 	let runtime = runtime::Builder::new_multi_thread()
 		.worker_threads(2)
 		.enable_all()

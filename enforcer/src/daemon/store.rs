@@ -799,7 +799,8 @@ impl Store {
 			return Err(StoreError::Io { path, source });
 		}
 		self.log_len += frame.len() as u64;
-		self.pending.clear();
+		// With its memory: after a long absence that is megabytes.
+		self.pending = Vec::new();
 		self.moved = false;
 		self.unsynced = true;
 		Ok(())
