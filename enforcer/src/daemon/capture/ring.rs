@@ -118,9 +118,9 @@ impl Map {
 		Ok(Self { start, length })
 	}
 
-	/// The status of the block that begins at `offset`.
+	/// The status of the block that begins at `offset`: one that [`Ring::next`] has been, which are the blocks' beginnings.
 	fn status(&self, offset: usize) -> &AtomicU32 {
-		assert!(offset % BLOCK as usize == 0 && offset < self.length, "not a block");
+		assert!(offset.is_multiple_of(BLOCK as usize) && offset < self.length, "not a block");
 		// SAFETY: the block lies in the mapping, as just checked, and its beginning is aligned to a page. Both sides only
 		// ever touch this word atomically.
 		unsafe { AtomicU32::from_ptr(self.start.as_ptr().add(offset + STATUS).cast()) }
@@ -132,7 +132,7 @@ impl Map {
 	///
 	/// The block must be ours, as its status says, for as long as the slice is used.
 	unsafe fn block(&self, offset: usize) -> &[u8] {
-		assert!(offset % BLOCK as usize == 0 && offset < self.length, "not a block");
+		assert!(offset.is_multiple_of(BLOCK as usize) && offset < self.length, "not a block");
 		// SAFETY: the mapping is a whole number of blocks, and the kernel leaves one alone that is ours.
 		unsafe { std::slice::from_raw_parts(self.start.as_ptr().add(offset), BLOCK as usize) }
 	}
@@ -293,8 +293,8 @@ impl Ring {
 
 /// Has the kernel keep only the beginning of frames: a filter of one instruction, which lets everything through.
 fn truncate(socket: &OwnedFd, snap_length: u32) -> Result<(), RingError> {
-	// Both are small numbers.
-	let code = (libc::BPF_RET | libc::BPF_K) as u16;
+	// A small number.
+	let code = libc::BPF_RET as u16;
 	// 0 would mean that nothing is let through.
 	let mut filter = [libc::sock_filter { code, jt: 0, jf: 0, k: snap_length.max(1) }];
 	let program = libc::sock_fprog { len: 1, filter: filter.as_mut_ptr() };
@@ -345,6 +345,7 @@ fn walk(block: &[u8], each: &mut dyn FnMut(Frame<'_>)) -> usize {
 #[inline]
 fn frame(block: &[u8], at: usize) -> Option<(Frame<'_>, u32)> {
 	let rest = block.get(at..)?;
+	// All indices below are offsets of fields that lie in it.
 	let header: &[u8; HEADER] = rest.first_chunk()?;
 	let word = |at: usize| {
 		let [a, b, c, d] = [header[at], header[at + 1], header[at + 2], header[at + 3]];
