@@ -64,7 +64,7 @@ enum Order {
 
 impl Order {
 	fn half(self, bytes: &[u8], at: usize) -> Option<u16> {
-		let half = *bytes.get(at..)?.first_chunk()?;
+		let half = *bytes.get(at..)?.first_chunk::<2>()?;
 		Some(match self {
 			Self::Little => u16::from_le_bytes(half),
 			Self::Big => u16::from_be_bytes(half),
@@ -72,7 +72,7 @@ impl Order {
 	}
 
 	fn word(self, bytes: &[u8], at: usize) -> Option<u32> {
-		let word = *bytes.get(at..)?.first_chunk()?;
+		let word = *bytes.get(at..)?.first_chunk::<4>()?;
 		Some(match self {
 			Self::Little => u32::from_le_bytes(word),
 			Self::Big => u32::from_be_bytes(word),
@@ -80,7 +80,7 @@ impl Order {
 	}
 
 	fn long(self, bytes: &[u8], at: usize) -> Option<u64> {
-		let long = *bytes.get(at..)?.first_chunk()?;
+		let long = *bytes.get(at..)?.first_chunk::<8>()?;
 		Some(match self {
 			Self::Little => u64::from_le_bytes(long),
 			Self::Big => u64::from_be_bytes(long),
@@ -153,7 +153,8 @@ struct Head {
 	wire_length: u32,
 	time: u64,
 	outgoing: bool,
-	link: Link,
+	/// What it begins with; the number of the link type where that is not understood.
+	link: Result<Link, u32>,
 }
 
 /// A file of recorded packets.
@@ -214,12 +215,13 @@ impl<R: Read> Recording<R> {
 			Format::Pcapng { .. } => self.pcapng_packet()?,
 		};
 		let Some(head) = head else { return Ok(None) };
+		let link = head.link.map_err(PcapError::Link)?;
 		self.time = head.time;
 		let bytes = self.record.get(head.from..).and_then(|rest| rest.get(..head.length as usize));
 		let bytes = bytes.ok_or(PcapError::Record { at: self.read, cause: "the packet is longer than its record" })?;
-		let outgoing = head.outgoing || went_out(head.link, bytes);
+		let outgoing = head.outgoing || went_out(link, bytes);
 		let wire_length = head.wire_length.max(head.length);
-		Ok(Some((Frame { bytes, wire_length, time: head.time, vlan: None, outgoing }, head.link)))
+		Ok(Some((Frame { bytes, wire_length, time: head.time, vlan: None, outgoing }, link)))
 	}
 
 	fn pcap_record(&mut self, link: Link, unit: u64) -> Result<Option<Head>, PcapError> {
@@ -238,7 +240,7 @@ impl<R: Read> Recording<R> {
 		self.take(length)?;
 		// 32 bits each, times 30 and 10: no more than 63 bits together.
 		let time = seconds * 1_000_000_000 + part * unit;
-		Ok(Some(Head { from: 0, length, wire_length, time, outgoing: false, link }))
+		Ok(Some(Head { from: 0, length, wire_length, time, outgoing: false, link: Ok(link) }))
 	}
 
 	/// Reads blocks until one is a packet.
@@ -259,7 +261,8 @@ impl<R: Read> Recording<R> {
 			self.must_fill(&mut length)?;
 			let length = self.order.word(&length, 0).unwrap_or_default();
 			let wrong = |cause| PcapError::Record { at, cause };
-			let body = length.checked_sub(12).filter(|_| length.is_multiple_of(4)).ok_or_else(|| wrong("a wrong length"))?;
+			let body =
+				length.checked_sub(12).filter(|_| length.is_multiple_of(4)).ok_or_else(|| wrong("a wrong length"))?;
 			let head = match kind {
 				INTERFACE | OLD_PACKET | SIMPLE_PACKET | PACKET => {
 					if length > MAX_RECORD {
@@ -284,10 +287,8 @@ impl<R: Read> Recording<R> {
 			if self.order.word(&again, 0) != Some(length) {
 				return Err(wrong("its length differs at its end"));
 			}
-			if let Some(head) = head {
-				let link = head.link.map_err(PcapError::Link)?;
-				let Unlinked { from, length, wire_length, time, outgoing, .. } = head;
-				return Ok(Some(Head { from, length, wire_length, time, outgoing, link }));
+			if head.is_some() {
+				return Ok(head);
 			}
 		}
 	}
@@ -335,7 +336,7 @@ impl<R: Read> Recording<R> {
 	}
 
 	/// The packet that the record is; None where it makes no sense, such as one of an interface that was not described.
-	fn head(&self, kind: u32) -> Option<Unlinked> {
+	fn head(&self, kind: u32) -> Option<Head> {
 		let Format::Pcapng { interfaces } = &self.format else { return None };
 		let (order, record) = (self.order, &self.record);
 		if kind == SIMPLE_PACKET {
@@ -344,14 +345,14 @@ impl<R: Read> Recording<R> {
 			let kept = u32::try_from(record.len().checked_sub(4)?).ok()?;
 			let limit = if interface.snap_length == 0 { kept } else { interface.snap_length.min(kept) };
 			let (length, time, outgoing) = (wire_length.min(limit), self.time, false);
-			return Some(Unlinked { from: 4, length, wire_length, time, outgoing, link: interface.link });
+			return Some(Head { from: 4, length, wire_length, time, outgoing, link: interface.link });
 		}
 		let number = match kind {
 			PACKET => order.word(record, 0)?,
 			_ => u32::from(order.half(record, 0)?),
 		};
 		let interface = interfaces.get(number as usize)?;
-		let units = u64::from(order.word(record, 4)?) << 32 | u64::from(order.word(record, 8)?);
+		let units = (u64::from(order.word(record, 4)?) << 32) | u64::from(order.word(record, 8)?);
 		let (length, wire_length) = (order.word(record, 12)?, order.word(record, 16)?);
 		if length > MAX_FRAME {
 			return None;
@@ -361,7 +362,7 @@ impl<R: Read> Recording<R> {
 		// Its lowest two bits: 1 is inbound, 2 outbound.
 		let flags = order.option(options, 2).and_then(|value| order.word(value, 0)).unwrap_or(0);
 		let (time, outgoing) = (interface.time(units), flags & 3 == 2);
-		Some(Unlinked { from: 20, length, wire_length, time, outgoing, link: interface.link })
+		Some(Head { from: 20, length, wire_length, time, outgoing, link: interface.link })
 	}
 
 	/// Fills `to`. False where the file has just ended.
@@ -393,7 +394,7 @@ impl<R: Read> Recording<R> {
 	fn take(&mut self, length: u32) -> Result<(), PcapError> {
 		self.record.clear();
 		// Grows with what is there, not with what is claimed.
-		let read = (&mut self.source).take(u64::from(length)).read_to_end(&mut self.record)?;
+		let read = self.source.by_ref().take(u64::from(length)).read_to_end(&mut self.record)?;
 		self.read = self.read.saturating_add(read as u64);
 		match read == length as usize {
 			true => Ok(()),
@@ -402,23 +403,13 @@ impl<R: Read> Recording<R> {
 	}
 
 	fn skip(&mut self, length: u64) -> Result<(), PcapError> {
-		let skipped = io::copy(&mut (&mut self.source).take(length), &mut io::sink())?;
+		let skipped = io::copy(&mut self.source.by_ref().take(length), &mut io::sink())?;
 		self.read = self.read.saturating_add(skipped);
 		match skipped == length {
 			true => Ok(()),
 			false => Err(PcapError::Truncated(self.read)),
 		}
 	}
-}
-
-/// A [`Head`] whose interface may have frames of a kind that is not understood.
-struct Unlinked {
-	from: usize,
-	length: u32,
-	wire_length: u32,
-	time: u64,
-	outgoing: bool,
-	link: Result<Link, u32>,
 }
 
 /// What frames of this link type begin with; the number again where they are not understood.
