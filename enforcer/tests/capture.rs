@@ -10,8 +10,7 @@ use ringfence_enforcer::daemon::capture::{
 };
 use std::{
 	fs::File,
-	io,
-	io::Write,
+	io::{self, Write},
 	os::fd::FromRawFd,
 	process::Command,
 	sync::mpsc::{channel, Receiver, Sender},
@@ -32,11 +31,25 @@ fn ip(arguments: &str) {
 	assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Waits until what is sent out of `name` is no longer thrown away, which is a little after both ends are up.
+fn await_up(name: &str) {
+	let start = Instant::now();
+	loop {
+		let output = Command::new("ip").args(["-o", "link", "show", "dev", name]).output().expect("ip");
+		let line = String::from_utf8_lossy(&output.stdout);
+		if line.contains("state UP") {
+			return;
+		}
+		assert!(start.elapsed() < PATIENCE, "{name} does not come up: {line}");
+	}
+}
+
 /// Makes the two interfaces, `near` and `far`.
 fn connect() {
 	ip("link add near type veth peer name far");
 	ip("link set near up");
 	ip("link set far up");
+	await_up("near");
 }
 
 /// Does `work` in a network namespace of its own, in which `near` and `far` are connected.
@@ -211,6 +224,7 @@ fn an_interface_that_is_down_is_waited_for() {
 		let mut ring = open("far", WHOLE);
 		assert_eq!(ring.read(Duration::ZERO, &mut |_| {}).unwrap(), 0);
 		ip("link set far up");
+		await_up("near");
 		sender().write_all(&frame(1, &[], 60)).unwrap();
 		assert_eq!(read(&mut ring, 1)[0].bytes, frame(1, &[], 60));
 	});
