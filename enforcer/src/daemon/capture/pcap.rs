@@ -202,7 +202,7 @@ impl<R: Read> Recording<R> {
 		let number = order.word(&header, 16).unwrap_or_default();
 		this.order = order;
 		// What stands above the number tells of checksums behind frames.
-		this.format = Format::Pcap { link: link(number & 0x0fff_ffff).map_err(PcapError::Link)?, unit };
+		this.format = Format::Pcap { link: link(number & 0x03ff_ffff).map_err(PcapError::Link)?, unit };
 		Ok(this)
 	}
 
