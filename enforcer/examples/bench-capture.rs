@@ -182,7 +182,7 @@ fn ip(arguments: &str) -> Outcome<()> {
 }
 
 fn main() -> Outcome<()> {
-	let packets = std::env::args().nth(1).map_or(Ok(5_000_000), |text| text.parse())?;
+	let packets = std::env::args().nth(1).map_or(Ok(5_000_000), |text| text.parse::<u64>())?;
 	// SAFETY: no pointers are passed; this process has one thread, whose network it replaces.
 	if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
 		return Err(format!("a network namespace: {}", io::Error::last_os_error()).into());

@@ -59,7 +59,8 @@ pub enum Link {
 pub struct Frame<'a> {
 	/// Its beginning, as much as was kept.
 	pub bytes: &'a [u8],
-	/// Octets that it had on the wire. Less a VLAN tag that the kernel has taken off.
+	/// Octets that it had on the wire, less a VLAN tag that the kernel has taken off. Where the kernel joins the segments
+	/// of a TCP connection before it shows them, that is the length of all of them.
 	pub wire_length: u32,
 	/// When it was captured, in nanoseconds since 1970.
 	pub time: u64,
