@@ -78,6 +78,10 @@ bench-blocks *arguments: build
 bench-firewall *arguments: setup
 	{{ lib }}; build_all --all-targets; "$CARGO_TARGET_DIR/release/examples/bench-firewall" {{ arguments }}
 
+# Measures what capturing packets costs: [packets]. As root.
+bench-capture *arguments: setup
+	{{ lib }}; build_all --all-targets; "$CARGO_TARGET_DIR/release/examples/bench-capture" {{ arguments }}
+
 # Makes the committed raw spec of the `local` chain.
 chain-spec:
 	./scripts/chain-spec

@@ -55,6 +55,9 @@ fn the_sample_is_what_it_says() {
 	assert_eq!(eve.judge.home, [network("203.0.113.0/24")]);
 	assert_eq!(eve.judge.exempt.len(), 2, "what is never blocked here is never reported");
 	assert_eq!(eve.judge.max_severity, 2);
+	let capture = config.capture.unwrap();
+	assert_eq!((capture.interfaces, capture.memory), (vec!["eth0".to_owned()], 4 << 20));
+	assert_eq!((capture.cpu_percent, capture.snap_length), (50, 512));
 	let vetting = config.vetting.unwrap();
 	assert_eq!((vetting.widest_v4, vetting.widest_v6, vetting.reject_overlap), (24, 48, true));
 	assert_eq!((vetting.approve_min_confidence.get(), vetting.approve_min_severity), (50, Severity::Low));
@@ -83,8 +86,11 @@ fn the_sample_shows_the_defaults() {
 	assert!(minimal.uplink.is_empty() && minimal.metrics.is_none() && minimal.page.is_none());
 	assert!(minimal.enforce && minimal.protected.is_empty() && minimal.allow.is_empty());
 	assert!(minimal.key_file.is_none() && minimal.eve.is_none() && minimal.vetting.is_none());
+	assert!(minimal.capture.is_none());
 	assert!(minimal.member.is_none() && minimal.subscriber.is_none() && minimal.inbox.is_none());
 	assert!(!minimal.provisional && !sample.provisional);
+	let capture = Config::parse(&format!("{MINIMAL}[capture]\ninterfaces = [\"eth0\"]\n")).unwrap();
+	assert_eq!(capture.capture, sample.capture);
 	let member = format!(
 		"{MINIMAL}[account]\nkey-file = \"/k\"\n[vetting]\n[inbox]\n[eve]\npath = \"/e\"\nhome = [\"203.0.113.0/24\"]\n"
 	);
@@ -148,9 +154,18 @@ fn a_whitelist_needs_an_owner_and_a_door() {
 
 #[test]
 fn unknown_keys_are_refused_by_name() {
-	for table in
-		["[chain]", "[account]", "[firewall]", "[observe]", "[policy]", "[eve]", "[reporting]", "[vetting]", "[inbox]"]
-	{
+	for table in [
+		"[chain]",
+		"[account]",
+		"[firewall]",
+		"[observe]",
+		"[policy]",
+		"[eve]",
+		"[capture]",
+		"[reporting]",
+		"[vetting]",
+		"[inbox]",
+	] {
 		let message = refusal(&format!("{table}\n"), &format!("{table}\nsurprise = 1\n"));
 		assert!(message.contains("unknown field") && message.contains("surprise"), "{table}: {message}");
 	}
@@ -168,6 +183,7 @@ fn missing_keys_are_refused_by_name() {
 		("state-dir = \"/s\"\n".to_owned(), "chain"),
 		("state-dir = \"/s\"\n[chain]\n".to_owned(), "endpoints"),
 		(format!("{MINIMAL}[account]\n"), "key-file"),
+		(format!("{MINIMAL}[capture]\n"), "interfaces"),
 		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[eve]\nhome = []\n"), "path"),
 		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[eve]\npath = \"/e\"\n"), "home"),
 		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[subscriber]\nprovider-key = \"0x\"\n"), "provider"),
@@ -205,6 +221,20 @@ fn values_that_make_no_sense_are_refused_by_key() {
 		("home = [\"203.0.113.0/24\"]", "home = []", "eve.home"),
 		("max-severity = 2", "max-severity = 0", "eve.max-severity"),
 		("path = \"/var/log/suricata/eve.json\"", "path = \"/\"", "eve.path"),
+		("interfaces = [\"eth0\"]", "interfaces = []", "capture.interfaces"),
+		("interfaces = [\"eth0\"]", "interfaces = [\"lo\"]", "capture.interfaces"),
+		("interfaces = [\"eth0\"]", "interfaces = [\"a\", \"b\", \"a\"]", "capture.interfaces"),
+		(
+			"interfaces = [\"eth0\"]",
+			"interfaces = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\", \"i\"]",
+			"capture.interfaces",
+		),
+		("memory-mib = 4", "memory-mib = 0", "capture.memory-mib"),
+		("memory-mib = 4", "memory-mib = 257", "capture.memory-mib"),
+		("cpu-percent = 50", "cpu-percent = 0", "capture.cpu-percent"),
+		("cpu-percent = 50", "cpu-percent = 101", "capture.cpu-percent"),
+		("snap-length = 512", "snap-length = 95", "capture.snap-length"),
+		("snap-length = 512", "snap-length = 65536", "capture.snap-length"),
 		("lifetime = \"24h\"", "lifetime = \"59s\"", "reporting.lifetime"),
 		("lifetime = \"24h\"", "lifetime = \"31days\"", "reporting.lifetime"),
 		("lifetime = \"24h\"", "lifetime = \"60s 1ms\"", "reporting.lifetime"),

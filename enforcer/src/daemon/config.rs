@@ -3,7 +3,11 @@
 //! Keys that nobody knows are refused, so a slip of the pen cannot turn a protection off. What comes out of
 //! [`Config::parse`] is checked: every number is in its range and every part that another one needs is there.
 
-use super::{household::Provider, millis, observe};
+use super::{
+	capture::{self, MAX_INTERFACES},
+	household::Provider,
+	millis, observe,
+};
 use crate::core::{eve::Judge, hex, inbox::InboxPolicy, report::Settings, vet::VettingPolicy};
 use ringfence_primitives::{
 	AccountBytes, Action, Confidence, Digest, Direction, Lifetime, Network, PacketRate, Severity, Tlp,
@@ -80,6 +84,8 @@ pub struct Config {
 	pub allow: Vec<Network>,
 	/// The sensor.
 	pub eve: Option<Eve>,
+	/// The interfaces whose packets are looked at.
+	pub capture: Option<capture::Settings>,
 	/// How findings become reports.
 	pub reporting: Settings,
 	/// Whether reports are to be acted on before they are confirmed.
@@ -137,6 +143,7 @@ struct RawConfig {
 	#[serde(default)]
 	observe: RawObserve,
 	eve: Option<RawEve>,
+	capture: Option<RawCapture>,
 	#[serde(default)]
 	reporting: RawReporting,
 	vetting: Option<RawVetting>,
@@ -214,6 +221,31 @@ struct RawEve {
 
 fn medium() -> u8 {
 	2
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawCapture {
+	interfaces: Vec<String>,
+	#[serde(default = "four")]
+	memory_mib: u32,
+	#[serde(default = "half")]
+	cpu_percent: u32,
+	#[serde(default = "headers")]
+	snap_length: u32,
+}
+
+fn four() -> u32 {
+	4
+}
+
+fn half() -> u32 {
+	50
+}
+
+/// Every header, the question of a DNS packet and the greeting of a server.
+fn headers() -> u32 {
+	512
 }
 
 #[derive(Deserialize)]
@@ -358,6 +390,7 @@ impl Config {
 		let exempt = raw.policy.protected.iter().chain(&raw.policy.allow).copied().collect();
 		Ok(Self {
 			eve: raw.eve.map(|eve| eve.checked(exempt)).transpose()?,
+			capture: raw.capture.map(RawCapture::checked).transpose()?,
 			provisional: raw.reporting.provisional,
 			reporting: raw.reporting.checked()?,
 			vetting: raw.vetting.map(RawVetting::checked).transpose()?,
@@ -429,15 +462,17 @@ fn check_encryption(chain: &RawChain, pin: Option<Digest>) -> Result<(), ConfigE
 	}
 }
 
+/// Whether it can be an interface's name, and is not the loopback's.
+fn is_interface(name: &str) -> bool {
+	let odd = |c: char| c == '/' || c == '"' || c == ':' || !c.is_ascii_graphic();
+	(1..=MAX_INTERFACE).contains(&name.len()) && !matches!(name, "." | ".." | "lo") && !name.contains(odd)
+}
+
 fn check_uplink(uplink: &[String]) -> Result<(), ConfigError> {
-	let is_name = |name: &String| {
-		let odd = |c: char| c == '/' || c == '"' || c == ':' || !c.is_ascii_graphic();
-		(1..=MAX_INTERFACE).contains(&name.len()) && !matches!(name.as_str(), "." | ".." | "lo") && !name.contains(odd)
-	};
 	if uplink.len() > MAX_UPLINKS {
 		return Err(invalid("firewall.uplink", format!("more than {MAX_UPLINKS} interfaces")));
 	}
-	match uplink.iter().find(|name| !is_name(name)) {
+	match uplink.iter().find(|name| !is_interface(name)) {
 		Some(name) => Err(invalid("firewall.uplink", format!("{name:?} is no interface towards the Internet"))),
 		None => Ok(()),
 	}
@@ -474,6 +509,36 @@ impl RawEve {
 			return Err(invalid("eve.path", "not a file's name"));
 		}
 		Ok(Eve { path: self.path, judge: Judge { home: self.home, exempt, max_severity: self.max_severity } })
+	}
+}
+
+impl RawCapture {
+	fn checked(self) -> Result<capture::Settings, ConfigError> {
+		const KEY: &str = "capture.interfaces";
+		let interfaces = self.interfaces;
+		if !(1..=MAX_INTERFACES).contains(&interfaces.len()) {
+			return Err(invalid(KEY, format!("1 to {MAX_INTERFACES} interfaces")));
+		}
+		if let Some(name) = interfaces.iter().find(|name| !is_interface(name)) {
+			return Err(invalid(KEY, format!("{name:?} is no interface that attacks come through")));
+		}
+		if let Some(name) =
+			interfaces.iter().enumerate().find_map(|(i, name)| interfaces[..i].contains(name).then_some(name))
+		{
+			return Err(invalid(KEY, format!("{name:?} twice")));
+		}
+		if !(1..=256).contains(&self.memory_mib) {
+			return Err(invalid("capture.memory-mib", "1 to 256"));
+		}
+		if !(1..=100).contains(&self.cpu_percent) {
+			return Err(invalid("capture.cpu-percent", "1 to 100"));
+		}
+		if !(96..=65_535).contains(&self.snap_length) {
+			return Err(invalid("capture.snap-length", "96 to 65535"));
+		}
+		let memory = self.memory_mib as usize * 1_024 * 1_024;
+		let (cpu_percent, snap_length) = (self.cpu_percent, self.snap_length);
+		Ok(capture::Settings { interfaces, memory, cpu_percent, snap_length })
 	}
 }
 

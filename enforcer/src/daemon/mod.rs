@@ -1,6 +1,7 @@
 //! What moves bytes: the chain's RPC, the kernel's firewall, the sensor's log, the disk and the command line.
 
 pub mod actions;
+pub mod capture;
 pub mod chain;
 pub mod cli;
 pub mod config;
