@@ -4,10 +4,12 @@ use super::{
 	actions::{self, ActionError, Recipient, Subject},
 	config::{self, Config, ConfigError},
 	control::{Agreement, Answer, Filter, Request, Source, State, Verified, MAX_PAGE, OVERRIDE_MS},
+	evidence::Archive,
 	firewall::{Firewall, FirewallError, Local},
 	flood::{self, Limit},
 	key, now_ms, observe,
 	people::{self, Origin, PeopleError},
+	replay::{self, ReplayError},
 	run::{self, RunError},
 	show,
 	state::{self, Journal, StateError},
@@ -60,6 +62,8 @@ Exit codes:
   7  verify: no node has proved the chain's digest in time
   10 why: the address is blocked";
 
+/// Where the configuration is.
+const DEFAULT_CONFIG: &str = "/etc/ringfence/ringfence.toml";
 /// Its name, also in completions.
 const PROGRAM: &str = "ringfence-enforcer";
 
@@ -177,6 +181,37 @@ enum Command {
 	Metrics {
 		#[command(flatten)]
 		config: ConfigFile,
+	},
+	/// Show what is captured, by interface, and which devices of the home do harm.
+	Sensors {
+		#[command(flatten)]
+		asking: Asking,
+		/// Again every second, until interrupted.
+		#[arg(long)]
+		watch: bool,
+	},
+	/// Run the detectors over recorded packets, and print what they find. Nothing is reported.
+	Replay {
+		/// A pcap or pcapng file.
+		#[arg(value_name = "FILE")]
+		file: PathBuf,
+		/// The networks that are defended. Without any: those in [sensor] of the configuration.
+		#[arg(long, value_name = "NETWORK")]
+		home: Vec<Network>,
+		/// The configuration file, for [sensor]; without it and with --home, detectors are as they are by themselves.
+		#[arg(long, value_name = "FILE")]
+		config: Option<PathBuf>,
+		/// Print JSON.
+		#[arg(long)]
+		json: bool,
+	},
+	/// Print the evidence that a report names by its hash, as it was kept.
+	Evidence {
+		#[command(flatten)]
+		config: ConfigFile,
+		/// The hash, as in the report.
+		#[arg(value_name = "HASH", value_parser = digest)]
+		hash: Digest,
 	},
 	/// Print the completions for a shell.
 	Completions {
@@ -410,7 +445,7 @@ fn override_ms(text: &str) -> Result<Millis, &'static str> {
 #[derive(clap::Args)]
 struct ConfigFile {
 	/// The configuration file.
-	#[arg(long, value_name = "FILE", default_value = "/etc/ringfence/ringfence.toml")]
+	#[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
 	config: PathBuf,
 }
 
@@ -457,6 +492,8 @@ enum CliError {
 	Refused(String),
 	#[error("{0}")]
 	Failed(String),
+	#[error(transparent)]
+	Replay(#[from] ReplayError),
 	#[error("cannot make the manual page: {0}")]
 	Man(io::Error),
 }
@@ -489,6 +526,9 @@ pub fn main() -> ExitCode {
 		Command::Contacts { asking } => put(&asking, &Request::Contacts),
 		Command::History { asking } => put(&asking, &Request::History),
 		Command::Metrics { config } => put(&Asking { config, json: false }, &Request::Metrics),
+		Command::Sensors { asking, watch } => sensors(&asking, watch),
+		Command::Replay { file, home, config, json } => replay_file(&file, &home, config, json),
+		Command::Evidence { config, hash } => evidence(&config, &hash),
 		Command::Completions { shell } => completions(shell),
 		Command::Man => man(),
 		Command::Flush { config } => flush(&config),
@@ -621,6 +661,41 @@ fn list(asking: &Asking, filter: Filter, limit: u64) -> Result<ExitCode, CliErro
 			}
 		}
 	}
+}
+
+fn sensors(asking: &Asking, watch: bool) -> Result<ExitCode, CliError> {
+	loop {
+		let code = put(asking, &Request::Sensors)?;
+		if !watch {
+			return Ok(code);
+		}
+		std::thread::sleep(std::time::Duration::from_secs(1));
+	}
+}
+
+fn replay_file(file: &Path, home: &[Network], config: Option<PathBuf>, json: bool) -> Result<ExitCode, CliError> {
+	// The file of the gateway itself only matters where nothing else says what the home is.
+	let config = config.or_else(|| home.is_empty().then(|| DEFAULT_CONFIG.into()));
+	let mut settings = match config {
+		Some(path) => Config::load(&path).map_err(|source| CliError::Config { path, source })?.detectors,
+		None => ringfence_sensor::engine::Settings::default(),
+	};
+	settings.home = replay::home(home, &settings.home);
+	let replay = replay::replay(file, &settings)?;
+	match json {
+		true => say(replay.json()),
+		false => say(replay.text()),
+	}
+	Ok(ExitCode::SUCCESS)
+}
+
+fn evidence(config: &ConfigFile, hash: &Digest) -> Result<ExitCode, CliError> {
+	let config = config.load()?;
+	match Archive::new(&config.state_dir).find(hash)? {
+		Some(line) => say(line),
+		None => return Err(CliError::Refused("no evidence of this hash is kept here: it may be too old".into())),
+	}
+	Ok(ExitCode::SUCCESS)
 }
 
 fn completions(shell: Shell) -> Result<ExitCode, CliError> {

@@ -19,7 +19,7 @@ use super::{
 		history::{History, View},
 		metrics,
 	},
-	status::Board,
+	status::{Board, SensorStatus, Status, Suspect},
 	submit::{Call, Job, Submitter},
 };
 use crate::core::{
@@ -137,6 +137,8 @@ pub enum Request {
 	History,
 	/// The metrics, in Prometheus' words.
 	Metrics,
+	/// What is captured, and which devices of the home do harm.
+	Sensors,
 }
 
 /// Why a request is refused before anybody looks at it.
@@ -440,6 +442,13 @@ pub enum Answer {
 	History(Box<View>),
 	/// To [`Request::Metrics`].
 	Metrics(String),
+	/// To [`Request::Sensors`].
+	Sensors {
+		/// By interface.
+		interfaces: Vec<SensorStatus>,
+		/// The newest last.
+		suspects: Vec<Suspect>,
+	},
 	/// It cannot be done, and the person must do otherwise.
 	Refused {
 		/// Why.
@@ -538,6 +547,10 @@ impl Desk {
 		match request {
 			Request::History => Answer::History(Box::new(self.0.history.view(now_ms()))),
 			Request::Metrics => Answer::Metrics(metrics::render(&self.0.board.snapshot(), now_ms())),
+			Request::Sensors => {
+				let Status { sensors: interfaces, suspects, .. } = self.0.board.snapshot();
+				Answer::Sensors { interfaces, suspects }
+			}
 			Request::Allow { network, for_ms, dispute: true } => self.allow_and_dispute(network, for_ms).await,
 			request => {
 				let answer = self.forward(request).await;

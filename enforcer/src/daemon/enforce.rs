@@ -1271,7 +1271,7 @@ impl Enforcement {
 			Request::Overrides => Answer::Overrides(self.household.iter().copied().collect()),
 			Request::Verify => self.verified(Agreement::Unknown),
 			Request::Contacts => self.contacts().map_or_else(failed, Answer::Contacts),
-			Request::History | Request::Metrics => Answer::Failed { cause: "not a matter of the firewall".into() },
+			Request::History | Request::Metrics | Request::Sensors => Answer::Failed { cause: "not a matter of the firewall".into() },
 		}
 	}
 

@@ -19,6 +19,7 @@ pub mod notify;
 pub mod observe;
 pub mod own;
 pub mod people;
+pub mod replay;
 pub mod reports;
 pub mod run;
 pub mod sense;
@@ -33,6 +34,7 @@ pub mod tier;
 pub mod tray;
 pub mod user;
 pub mod vote;
+pub mod watch;
 
 use codec::DecodeAll;
 use rand_core::{OsRng, TryRngCore, UnwrapErr};

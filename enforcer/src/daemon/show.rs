@@ -3,6 +3,7 @@
 use super::{
 	control::{Agreement, Answer, Block, Contact, Disputed, Page, Source, State, Verified, Why},
 	observe::history::{Event, Outcome, View},
+	status::{SensorStatus, Suspect},
 };
 use crate::core::overrides::{Override, Verdict};
 use humantime_serde::re::humantime::format_duration;
@@ -33,6 +34,7 @@ pub fn show(answer: &Answer, now: Millis) -> String {
 		Answer::Contacts(contacts) => show_contacts(contacts, now),
 		Answer::History(view) => show_history(view, now),
 		Answer::Metrics(text) => text.clone(),
+		Answer::Sensors { interfaces, suspects } => show_sensors(interfaces, suspects, now),
 		Answer::Refused { cause } | Answer::Failed { cause } => cause.clone(),
 	};
 	text.trim_end().to_owned()
@@ -63,6 +65,41 @@ fn show_why(why: &Why, now: Millis) -> String {
 		if *clipped {
 			text.push_str("… and more\n");
 		}
+	}
+	text
+}
+
+fn show_sensors(interfaces: &[SensorStatus], suspects: &[Suspect], now: Millis) -> String {
+	if interfaces.is_empty() {
+		return "nothing is captured here: see [capture] in the configuration".into();
+	}
+	let mut text = format!(
+		"{:<15} {:>10} {:>10} {:>8} {:>12} {:>10} {:>10} {:>9} {:>8}\n",
+		"INTERFACE", "PACKETS/S", "MBIT/S", "LOOKED", "FRAMES", "LEFT OUT", "DROPPED", "MALFORMED", "FINDINGS"
+	);
+	for sensor in interfaces {
+		let looked = match sensor.listening {
+			true => format!("1 in {}", sensor.sampling.max(1)),
+			false => "away".into(),
+		};
+		// A string takes every write.
+		let _ = writeln!(
+			text,
+			"{:<15} {:>10} {:>10.1} {:>8} {:>12} {:>10} {:>10} {:>9} {:>8}",
+			sensor.interface,
+			sensor.packets_per_second,
+			sensor.bits_per_second as f64 / 1e6,
+			looked,
+			sensor.frames,
+			sensor.skipped,
+			sensor.dropped,
+			sensor.malformed,
+			sensor.findings
+		);
+	}
+	for Suspect { what, detector, note, at } in suspects {
+		let age = Duration::from_secs(now.saturating_sub(*at) / 1_000);
+		let _ = writeln!(text, "suspect: {what}: {detector}, {note}, {} ago", format_duration(age));
 	}
 	text
 }

@@ -110,6 +110,55 @@ pub struct Traffic {
 	pub sent: u64,
 }
 
+/// What is captured on one interface, and how much of it there was since the start.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SensorStatus {
+	/// The interface.
+	pub interface: String,
+	/// Whether it is there.
+	pub listening: bool,
+	/// Packets in the last second.
+	pub packets_per_second: u64,
+	/// Bits in the last second.
+	pub bits_per_second: u64,
+	/// Frames that came.
+	pub frames: u64,
+	/// Their octets.
+	pub bytes: u64,
+	/// Frames that were left out to save processor time.
+	pub skipped: u64,
+	/// Frames that the kernel had no room for.
+	pub dropped: u64,
+	/// One packet in so many is looked at.
+	pub sampling: u32,
+	/// Frames that made no sense.
+	pub malformed: u64,
+	/// Packets to the home.
+	pub inbound: u64,
+	/// Packets from it.
+	pub outbound: u64,
+	/// Findings.
+	pub findings: u64,
+}
+
+/// A device of the home that does harm, as a sensor found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Suspect {
+	/// The device, or what it does.
+	pub what: String,
+	/// Which detector says so.
+	pub detector: String,
+	/// Its remark.
+	pub note: String,
+	/// When it was last seen.
+	pub at: Millis,
+}
+
+/// Suspects that are shown at most.
+const MAX_SUSPECTS: usize = 16;
+
 /// Milliseconds for which changes that are proven to exist may be on their way.
 const CATCHING_UP: Millis = 60_000;
 
@@ -132,6 +181,12 @@ pub struct Status {
 	/// The chain.
 	#[serde(default, with = "hex::serde_optional_digest")]
 	pub genesis: Option<Digest>,
+	/// What is captured, by interface.
+	#[serde(default)]
+	pub sensors: Vec<SensorStatus>,
+	/// Devices of the home that do harm, the newest last.
+	#[serde(default)]
+	pub suspects: Vec<Suspect>,
 	/// Reports that wait for a node.
 	#[serde(default)]
 	pub reports_waiting: u64,
@@ -200,6 +255,16 @@ impl Status {
 	}
 }
 
+impl Status {
+	/// Notes a device that does harm; what is said of it already is brought up to date.
+	pub fn suspect(&mut self, suspect: Suspect) {
+		self.suspects.retain(|known| (&known.what, &known.detector) != (&suspect.what, &suspect.detector));
+		self.suspects.push(suspect);
+		let over = self.suspects.len().saturating_sub(MAX_SUSPECTS);
+		self.suspects.drain(..over);
+	}
+}
+
 impl fmt::Display for Status {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		let none = "none";
@@ -241,6 +306,25 @@ impl fmt::Display for Status {
 			"calls      {} submitted, {} included, {} refused",
 			counts.submitted, counts.included, counts.refused
 		)?;
+		if self.reports_waiting > 0 {
+			writeln!(f, "waiting    {} reports for a node", self.reports_waiting)?;
+		}
+		for SensorStatus { interface, listening, packets_per_second, sampling, findings, .. } in &self.sensors {
+			match listening {
+				true => {
+					let sampled = if *sampling > 1 { format!(", one in {sampling} looked at") } else { String::new() };
+					writeln!(
+						f,
+						"sensor     {interface}: {packets_per_second} packets a second{sampled}, {findings} findings"
+					)?;
+				}
+				false => writeln!(f, "sensor     {interface}: the interface is not there")?,
+			}
+		}
+		for Suspect { what, detector, note, at } in &self.suspects {
+			let age = now_ms().saturating_sub(*at) / 1_000;
+			writeln!(f, "suspect    {what}: {detector}, {note}, {age} s ago")?;
+		}
 		let Traffic { received, sent } = self.traffic;
 		writeln!(f, "traffic    {received} bytes from nodes, {sent} bytes to them")?;
 		let Some(firewall) = &self.firewall else { return Ok(()) };
@@ -302,7 +386,8 @@ pub async fn keep_written(board: Arc<Board>, path: PathBuf) {
 		if status == written {
 			continue;
 		}
-		let only_counters = Status { firewall: written.firewall, ..status.clone() } == written;
+		let (firewall, sensors) = (written.firewall, written.sensors.clone());
+		let only_counters = Status { firewall, sensors, ..status.clone() } == written;
 		if only_counters && passed_over < COUNTERS_EVERY {
 			passed_over += 1;
 			continue;

@@ -11,7 +11,7 @@
 use super::http::{self, refusal, reply, Reply};
 use crate::daemon::{
 	now_ms,
-	status::{Board, Status},
+	status::{Board, SensorStatus, Status},
 };
 use hyper::{body::Incoming, Method, Request, StatusCode};
 use ringfence_primitives::Millis;
@@ -21,6 +21,25 @@ use std::{
 	sync::Arc,
 };
 use tokio::net::TcpListener;
+
+/// What is captured, by interface.
+fn sensors(t: &mut Text, status: &Status) {
+	type Value = fn(&SensorStatus) -> u64;
+	let families: [(Kind, &str, &str, Value); 7] = [
+		(Kind::Gauge, "ringfence_sensor_listening", "Whether the interface is there.", |s| s.listening.into()),
+		(Kind::Gauge, "ringfence_sensor_sampling", "One packet in so many is looked at.", |s| s.sampling.into()),
+		(Kind::Counter, "ringfence_sensor_frames_total", "Frames that came.", |s| s.frames),
+		(Kind::Counter, "ringfence_sensor_bytes_total", "Their octets.", |s| s.bytes),
+		(Kind::Counter, "ringfence_sensor_dropped_total", "Frames that the kernel had no room for.", |s| s.dropped),
+		(Kind::Counter, "ringfence_sensor_malformed_total", "Frames that made no sense.", |s| s.malformed),
+		(Kind::Counter, "ringfence_sensor_findings_total", "Findings.", |s| s.findings),
+	];
+	let labels: Vec<_> = status.sensors.iter().map(|sensor| [("interface", sensor.interface.as_str())]).collect();
+	for (kind, name, help, value) in families {
+		let values = status.sensors.iter().zip(&labels).map(|(sensor, labels)| (&labels[..], value(sensor)));
+		t.family(kind, name, help, values);
+	}
+}
 
 /// A constant of this system, such as the octets of a page of memory; 0 where it has none.
 fn system(name: libc::c_int) -> u64 {
@@ -160,6 +179,8 @@ pub fn render(status: &Status, now: Millis) -> String {
 		&[("received", status.traffic.received), ("sent", status.traffic.sent)],
 	);
 	let counts = &status.counts;
+	sensors(&mut t, status);
+	t.gauge("ringfence_enforcer_reports_waiting", "Reports that wait for a node.", status.reports_waiting);
 	t.counter("ringfence_enforcer_heartbeats_total", "Proofs that the chain lives.", counts.heartbeats);
 	t.counter("ringfence_enforcer_handoffs_total", "Changes of the set of validators followed.", counts.handoffs);
 	t.counters(

@@ -1,0 +1,234 @@
+//! The gateway's own eyes: captured packets in, findings out. One [`Engine`] an interface, on that interface's thread.
+//!
+//! # Security considerations
+//!
+//! What the packets hold is anybody's. Nothing that is written here grows with them: the engine's memory is taken at the
+//! start, of addresses that the home calls [`REMEMBERED`] are kept, and questions about them that find no room are not asked.
+
+use super::{
+	capture::{Capture, Frame, Gauges, Link, RingError, Settings, Watcher},
+	control::{Answer, Request, State},
+	enforce::Enforcer,
+	now_ms, random,
+	sense::{self, Sensor},
+	status::{Board, SensorStatus},
+};
+use ringfence_primitives::{Address, Millis};
+use ringfence_sensor::{detect::SettingError, engine, Engine, Finding};
+use std::{
+	collections::HashMap,
+	sync::{Arc, Mutex, MutexGuard, PoisonError},
+	time::Duration,
+};
+use tokio::{
+	sync::mpsc,
+	time::{interval, MissedTickBehavior},
+};
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
+/// Addresses of which it is remembered whether they are blocked.
+const REMEMBERED: usize = 4_096;
+/// Questions about addresses that wait.
+const QUESTIONS: usize = 64;
+/// Milliseconds for which an answer holds.
+const HOLDS: Millis = 60_000;
+/// How often the counts are brought up to date.
+const COUNTED: Duration = Duration::from_secs(1);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+	// What is kept is set in one step.
+	mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Which addresses are blocked, as far as anybody asked.
+#[derive(Clone)]
+struct KnownBad {
+	known: Arc<Mutex<HashMap<Address, (bool, Millis)>>>,
+	questions: mpsc::Sender<Address>,
+}
+
+impl KnownBad {
+	/// A memory that asks `enforcer`, and the task that does so.
+	fn new(enforcer: Option<Enforcer>) -> (Self, impl std::future::Future<Output = ()>) {
+		let (questions, mut asked) = mpsc::channel(QUESTIONS);
+		let known = Arc::new(Mutex::new(HashMap::new()));
+		let answers = known.clone();
+		let work = async move {
+			while let Some(address) = asked.recv().await {
+				let bad = match &enforcer {
+					Some(enforcer) => {
+						let answer = enforcer.ask(Request::Why { address }).await;
+						matches!(answer, Answer::Why(why) if why.state == State::Blocked)
+					}
+					None => false,
+				};
+				remember(&mut lock(&answers), address, bad, now_ms());
+			}
+			// Whoever asks is gone, and with it the reason to end.
+			std::future::pending::<()>().await;
+		};
+		(Self { known, questions }, work)
+	}
+
+	/// Whether the address is blocked; false as long as that is not known. An address that is called again will be known.
+	fn ask(&self, address: Address) -> bool {
+		let known = lock(&self.known).get(&address).copied();
+		let fresh = known.filter(|(_, at)| now_ms().saturating_sub(*at) < HOLDS);
+		if fresh.is_none() {
+			// Where there is no room, it is asked another time.
+			let _ = self.questions.try_send(address);
+		}
+		known.is_some_and(|(bad, _)| bad)
+	}
+}
+
+fn remember(known: &mut HashMap<Address, (bool, Millis)>, address: Address, bad: bool, now: Millis) {
+	if known.len() >= REMEMBERED && !known.contains_key(&address) {
+		known.retain(|_, (bad, at)| *bad && now.saturating_sub(*at) < HOLDS);
+		if known.len() >= REMEMBERED {
+			known.clear();
+		}
+	}
+	known.insert(address, (bad, now));
+}
+
+/// Watches one interface.
+struct Eye {
+	engine: Engine,
+	found: Vec<Finding>,
+	sensor: Arc<Mutex<Sensor>>,
+	counts: Arc<Mutex<engine::Counts>>,
+}
+
+impl Eye {
+	fn hand_over(&mut self) {
+		for finding in self.found.drain(..) {
+			sense::found(&self.sensor, finding);
+		}
+	}
+}
+
+impl Watcher for Eye {
+	fn frame(&mut self, frame: &Frame<'_>, link: Link, sampling: u32) {
+		// What makes no sense is counted by the engine.
+		let _ = self.engine.frame(link, frame.bytes, frame.time, sampling, &mut self.found);
+		self.hand_over();
+	}
+
+	fn tick(&mut self, now: u64) {
+		self.engine.tick(now / NANOS_PER_MILLI, &mut self.found);
+		self.hand_over();
+		*lock(&self.counts) = self.engine.counts();
+	}
+}
+
+/// Why nothing is watched.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+	/// The detectors' settings.
+	#[error(transparent)]
+	Setting(#[from] SettingError),
+	/// The interface.
+	#[error(transparent)]
+	Ring(#[from] RingError),
+}
+
+/// Watches until it is dropped.
+pub struct Watch {
+	capture: Capture,
+	counts: Vec<Arc<Mutex<engine::Counts>>>,
+	known: KnownBad,
+}
+
+impl Watch {
+	/// Begins to watch. Findings go to `sensor`; `enforcer` is asked which peers are blocked. The second is a task that has to
+	/// run meanwhile.
+	pub fn start(
+		capture: &Settings,
+		detectors: &engine::Settings,
+		enforcer: Option<Enforcer>,
+		sensor: &Arc<Mutex<Sensor>>,
+	) -> Result<(Self, impl std::future::Future<Output = ()>), WatchError> {
+		let (known, work) = KnownBad::new(enforcer);
+		let mut eyes = Vec::new();
+		for _ in &capture.interfaces {
+			let asked = known.clone();
+			let engine = Engine::new(detectors, random(), move |address| asked.ask(address))?;
+			eyes.push(Eye { engine, found: Vec::new(), sensor: sensor.clone(), counts: Arc::default() });
+		}
+		let counts = eyes.iter().map(|eye| eye.counts.clone()).collect();
+		let mut eyes = eyes.into_iter();
+		// There are as many eyes as interfaces.
+		let capture = Capture::start(capture, |_| eyes.next().expect("one was made for each interface"))?;
+		Ok((Self { capture, counts, known }, work))
+	}
+
+	/// Keeps the board up to date. Ends only if a thread of the capture has died.
+	pub async fn keep_counted(self, board: Arc<Board>) {
+		let mut interval = interval(COUNTED);
+		interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+		let gauges = self.capture.gauges();
+		while self.capture.is_sound() {
+			interval.tick().await;
+			let before = board.snapshot().sensors;
+			let sensors = sensors(&gauges, &self.counts, &before);
+			board.update(|status| status.sensors = sensors);
+		}
+		// Its questions were answered as long as somebody asked.
+		drop(self.known);
+	}
+}
+
+/// The counts of every interface, and how they grew since `before`, which was a second ago.
+fn sensors(gauges: &Gauges, counts: &[Arc<Mutex<engine::Counts>>], before: &[SensorStatus]) -> Vec<SensorStatus> {
+	let read = gauges.read().into_iter().zip(counts);
+	let sensor = |((interface, captured), looked): ((String, super::capture::Counts), &Arc<Mutex<engine::Counts>>)| {
+		let looked = *lock(looked);
+		let then = before.iter().find(|sensor| sensor.interface == interface);
+		SensorStatus {
+			packets_per_second: captured.frames.saturating_sub(then.map_or(0, |then| then.frames)),
+			bits_per_second: captured.bytes.saturating_sub(then.map_or(0, |then| then.bytes)).saturating_mul(8),
+			interface,
+			listening: captured.listening,
+			frames: captured.frames,
+			bytes: captured.bytes,
+			skipped: captured.skipped,
+			dropped: captured.dropped,
+			sampling: captured.sampling,
+			malformed: looked.malformed,
+			inbound: looked.inbound,
+			outbound: looked.outbound,
+			findings: looked.findings,
+		}
+	};
+	read.map(sensor).collect()
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	#[test]
+	fn what_is_known_of_addresses_has_a_bound_and_the_bad_ones_stay() {
+		let mut known = HashMap::new();
+		let address = |number: u32| Address::from(std::net::Ipv4Addr::from(number));
+		remember(&mut known, address(0), true, 1_000);
+		for number in 1..3 * REMEMBERED as u32 {
+			remember(&mut known, address(number), false, 1_000);
+		}
+		assert!(known.len() <= REMEMBERED);
+		assert_eq!(known.get(&address(0)), Some(&(true, 1_000)));
+	}
+
+	#[tokio::test]
+	async fn an_address_that_nobody_can_ask_about_is_not_bad() {
+		let (known, work) = KnownBad::new(None);
+		let address = Address::from(std::net::Ipv4Addr::LOCALHOST);
+		assert!(!known.ask(address));
+		tokio::select! {
+			() = work => {}
+			() = async { while !lock(&known.known).contains_key(&address) { tokio::task::yield_now().await } } => {}
+		}
+		assert!(!known.ask(address));
+	}
+}
