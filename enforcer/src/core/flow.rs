@@ -131,8 +131,7 @@ pub fn covers(wide: &FlowSignature, narrow: &FlowSignature) -> bool {
 		&& within(wide.destination_ports, narrow.destination_ports, ports)
 		&& within(wide.tcp_flags, narrow.tcp_flags, |w, n| {
 			n.mask() & w.mask() == w.mask() && n.value() & w.mask() == w.value()
-		})
-		&& within(wide.icmp, narrow.icmp, |w, n| w.kind == n.kind && (w.code.is_none() || w.code == n.code))
+		}) && within(wide.icmp, narrow.icmp, |w, n| w.kind == n.kind && (w.code.is_none() || w.code == n.code))
 		&& within(wide.packet_length, narrow.packet_length, |w, n| w.first() <= n.first() && n.last() <= w.last())
 }
 

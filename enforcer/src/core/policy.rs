@@ -124,7 +124,7 @@ impl Policy {
 		let barred = || {
 			let destination = flow.destination?;
 			self.protected().find(|network| {
-				network.overlaps(&destination) && (self.learned.contains(network) || !self.is_home(network))
+				network.overlaps(&destination) && (self.learned.contains(*network) || !self.is_home(network))
 			})
 		};
 		source.or_else(barred).copied().map(Refusal::Protected).or_else(|| {
@@ -234,7 +234,9 @@ fn unblock(indicator: &Indicator) -> Command {
 mod tests {
 	use super::*;
 	use proptest::prelude::*;
-	use ringfence_primitives::{Address, Confidence, Endpoint, PacketRate, PortRange, Severity, ThreatClass, Transport};
+	use ringfence_primitives::{
+		Address, Confidence, Endpoint, PacketRate, PortRange, Severity, ThreatClass, Transport,
+	};
 
 	const NOW: Millis = 1_800_000_000_000;
 
@@ -354,7 +356,11 @@ mod tests {
 		let policy = at_home();
 		for destination in ["192.0.2.0/24", "192.0.2.9"] {
 			assert_eq!(home_of(&policy, answers(None, destination)), Ok(true), "{destination}");
-			assert_eq!(home_of(&policy, answers(Some("203.0.113.9"), destination)), Ok(false), "the source is the peer");
+			assert_eq!(
+				home_of(&policy, answers(Some("203.0.113.9"), destination)),
+				Ok(false),
+				"the source is the peer"
+			);
 		}
 		assert_eq!(home_of(&policy, answers(None, "203.0.113.0/24")), Ok(false), "somebody else's");
 	}

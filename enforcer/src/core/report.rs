@@ -5,8 +5,8 @@
 //! under a rate ([`Bucket`]), and the memory for both is bounded.
 
 use ringfence_primitives::{
-	Action, Confidence, Digest, Direction, Indicator, IndicatorId, Lifetime, Millis, Note, Severity, Terms,
-	ThreatClass, Tlp,
+	Action, Confidence, Digest, Direction, FlowSignature, Indicator, IndicatorId, Lifetime, Millis, Note, Severity,
+	Terms, ThreatClass, Tlp,
 };
 use std::collections::{HashMap, VecDeque};
 
@@ -25,6 +25,14 @@ pub struct Finding {
 	pub note: Note,
 	/// BLAKE2b-256 of what proves it.
 	pub evidence: Digest,
+}
+
+impl Finding {
+	/// Whether it proves that who is named took part: the address answered, or nobody is named but a shape of packets and
+	/// whom they go to.
+	pub fn is_proven(&self) -> bool {
+		!self.spoofable || matches!(self.indicator, Indicator::Flow(FlowSignature { source: None, .. }))
+	}
 }
 
 /// How findings are reported.

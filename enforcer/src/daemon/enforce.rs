@@ -160,6 +160,8 @@ pub struct Setup {
 	pub mode: Mode,
 	/// Networks that must never be blocked, by the configuration.
 	pub protected: Vec<Network>,
+	/// Own networks, by the configuration: what is protected within them may be defended by a flow to it.
+	pub home: Vec<Network>,
 	/// Networks that get through, by the configuration.
 	pub allowed: Vec<Network>,
 	/// Interfaces towards the Internet.

@@ -1279,7 +1279,13 @@ mod tests {
 			icmp: Some(flow::IcmpMatch { kind: 128, code: Some(1) }),
 			packet_length: flow::LengthRange::new(10_000, 65_534),
 		};
-		Flow { signature, action: Action::RateLimit(PacketRate::MAX), severity: Severity::Critical, home: false, ends_ms: 0 }
+		Flow {
+			signature,
+			action: Action::RateLimit(PacketRate::MAX),
+			severity: Severity::Critical,
+			home: false,
+			ends_ms: 0,
+		}
 	}
 
 	#[test]
