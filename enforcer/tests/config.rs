@@ -127,7 +127,8 @@ fn values_are_read_as_they_are_meant() {
 #[test]
 fn whose_networks_are_whose_is_read_and_checked() {
 	let origin = |rest: &str| {
-		let tables = "#[[vetting.origin]]\n#member = \"0x0303030303030303030303030303030303030303030303030303030303030303\"\n\
+		let tables =
+			"#[[vetting.origin]]\n#member = \"0x0303030303030303030303030303030303030303030303030303030303030303\"\n\
 		              #networks = [\"198.18.0.0/15\", \"2001:db8::/32\"]\n";
 		assert!(SAMPLE.contains(tables));
 		let text = SAMPLE.replace(tables, &format!("{}{rest}", tables.replace('#', "")));

@@ -1373,7 +1373,8 @@ fn a_flow_to_what_is_protected_here_is_dropped_but_for_protected_senders() {
 		destination_ports: PortRange::new(5_000, 5_000),
 		..FlowSignature::default()
 	};
-	let defence = |home| Command::BlockFlow { flow, action: Action::Drop, severity: Severity::High, home, timeout_ms: HOUR };
+	let defence =
+		|home| Command::BlockFlow { flow, action: Action::Drop, severity: Severity::High, home, timeout_ms: HOUR };
 	firewall.apply(&[defence(false)]).unwrap();
 	assert!(arrives(&suspect, &witness, &here), "elsewhere an exempt destination is an exempt peer");
 	firewall.apply(&[defence(true)]).unwrap();

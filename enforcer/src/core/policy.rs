@@ -6,10 +6,13 @@
 //! claims, the protected networks and the time, and not on the order in which they came.
 //!
 //! The owner's word goes before all of them: what overlaps a protected network, in either direction, is not blocked at
-//! all. One thing it does not keep off: a flow signature whose destination is the home itself ([`Policy::set_home`]). That asks
-//! for the home's defence, and its packets are looked at by their source; so it must either name one, or single out so few
-//! packets that the home is not cut off. What the household lets through is another matter: the firewall looks at that before it looks at blocks, so
+//! all. What the household lets through is another matter: the firewall looks at that before it looks at blocks, so
 //! a block around an allowed host does its work for the others, and once a peer is allowed no longer it is blocked at once.
+//!
+//! The destination of a flow signature is who is defended. Where that is the home itself ([`Policy::set_home`]), its
+//! protection does not keep the flow off: its packets are looked at by their source. But it must either name one, or
+//! single out so few packets that the home is not cut off. What else is protected, a name server elsewhere above all, is
+//! a peer whichever way packets go, and so is what the chain protects: nobody has traffic to it stopped.
 //!
 //! # Security considerations
 //!

@@ -227,6 +227,19 @@ mod tests {
 	}
 
 	#[test]
+	fn a_finding_is_proven_if_its_address_answered_or_it_names_none() {
+		let destination = Some("192.0.2.0/24".parse().unwrap());
+		let flow = |source| {
+			Indicator::Flow(FlowSignature { protocol: Some(17), source, destination, ..FlowSignature::default() })
+		};
+		let forged = |indicator| Finding { indicator, spoofable: true, ..finding(1) };
+		assert!(finding(1).is_proven());
+		assert!(!forged(finding(1).indicator).is_proven());
+		assert!(forged(flow(None)).is_proven());
+		assert!(!forged(flow(Some("203.0.113.9".parse().unwrap()))).is_proven(), "whom it names may be innocent");
+	}
+
+	#[test]
 	fn all_together_stay_under_the_rate() {
 		let mut reporter = reporter(3, 600_000);
 		for host in 1..=3 {
