@@ -321,7 +321,7 @@ mod tests {
 	#[test]
 	fn who_reported_and_who_saw_it_stands_behind_it_once_and_the_one_that_asks_does_not_count() {
 		let isp = Standing { trust: 930, is_isp: true };
-		let votes = vec![
+		let votes = [
 			([1; 32], Vote::Approve),
 			([2; 32], Vote::Sighting),
 			([3; 32], Vote::Approve),
