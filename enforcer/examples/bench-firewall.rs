@@ -366,6 +366,7 @@ fn packet_cost(flows: u16) -> Outcome<f64> {
 			},
 			action: Action::Drop,
 			severity: Severity::High,
+			home: false,
 			timeout_ms: HOUR,
 		})
 		.collect();

@@ -59,8 +59,12 @@ fn the_sample_is_what_it_says() {
 	assert_eq!((capture.interfaces, capture.memory), (vec!["eth0".to_owned()], 4 << 20));
 	assert_eq!((capture.cpu_percent, capture.snap_length), (50, 512));
 	let vetting = config.vetting.unwrap();
-	assert_eq!((vetting.widest_v4, vetting.widest_v6, vetting.reject_overlap), (24, 48, true));
-	assert_eq!((vetting.approve_min_confidence.get(), vetting.approve_min_severity), (50, Severity::Low));
+	let bounds = vetting.bounds;
+	assert_eq!((bounds.widest_v4, bounds.widest_v6, bounds.reject_overlap), (24, 48, true));
+	assert_eq!((bounds.min_confidence.get(), bounds.min_severity), (50, Severity::Low));
+	assert_eq!((vetting.min_trust, vetting.min_witnesses, vetting.seen_within), (700, 2, 3_600_000));
+	assert_eq!((vetting.destination_v4, vetting.destination_v6), (24, 48));
+	assert!(vetting.origins.is_empty() && config.popular.is_empty());
 	let inbox = config.inbox.unwrap();
 	assert_eq!((inbox.promote_min_confidence.get(), inbox.promote_min_severity), (70, Severity::Medium));
 	assert_eq!((inbox.per_minute, inbox.per_household, inbox.answer_every), (600, 30, 60_000));
@@ -124,6 +128,30 @@ fn values_are_read_as_they_are_meant() {
 	assert_eq!(config.stale_after, Duration::from_secs(3_660));
 	let config = sample_with("\"127.0.0.1:8400\"", "\"192.168.1.1:8400\"").unwrap();
 	assert_eq!(config.page, Some("192.168.1.1:8400".parse().unwrap()));
+}
+
+#[test]
+fn whose_networks_are_whose_is_read_and_checked() {
+	let origin = |rest: &str| {
+		let tables =
+			"#[[vetting.origin]]\n#member = \"0x0303030303030303030303030303030303030303030303030303030303030303\"\n\
+		              #networks = [\"198.18.0.0/15\", \"2001:db8::/32\"]\n";
+		assert!(SAMPLE.contains(tables));
+		let text = SAMPLE.replace(tables, &format!("{}{rest}", tables.replace('#', "")));
+		Config::parse(&text).map(|config| config.vetting.unwrap().origins).map_err(|error| error.to_string())
+	};
+	let origins = origin("").unwrap();
+	assert_eq!(origins.len(), 1);
+	assert_eq!((origins[0].member, origins[0].networks.len()), ([3; 32], 2));
+	let table = |member: &str, network: &str| {
+		format!("[[vetting.origin]]\nmember = \"0x{}\"\nnetworks = [\"{network}\"]\n", member.repeat(32))
+	};
+	assert_eq!(origin(&table("04", "198.18.0.0/16")).unwrap().len(), 2, "a part of it may be another's");
+	assert!(origin(&table("03", "198.18.0.0/15")).is_ok());
+	let twice = origin(&table("04", "198.18.0.0/15")).unwrap_err();
+	assert!(twice.starts_with("vetting.origin.networks: 198.18.0.0/15"), "{twice}");
+	assert!(origin(&table("0", "198.19.0.0/16")).unwrap_err().starts_with("vetting.origin.member: "));
+	assert!(origin("surprise = 1\n").unwrap_err().contains("unknown field `surprise`"));
 }
 
 #[test]
@@ -248,6 +276,16 @@ fn values_that_make_no_sense_are_refused_by_key() {
 		("approve-min-confidence = 50", "approve-min-confidence = 101", "vetting.approve-min-confidence"),
 		("widest-v4 = 24", "widest-v4 = 33", "vetting.widest-v4"),
 		("widest-v6 = 48", "widest-v6 = 129", "vetting.widest-v6"),
+		("widest-destination-v4 = 24", "widest-destination-v4 = 23", "vetting.widest-destination-v4"),
+		("widest-destination-v4 = 24", "widest-destination-v4 = 33", "vetting.widest-destination-v4"),
+		("widest-destination-v6 = 48", "widest-destination-v6 = 47", "vetting.widest-destination-v6"),
+		("widest-destination-v6 = 48", "widest-destination-v6 = 129", "vetting.widest-destination-v6"),
+		("approve-min-trust = 700", "approve-min-trust = 1001", "vetting.approve-min-trust"),
+		("approve-min-witnesses = 2", "approve-min-witnesses = 0", "vetting.approve-min-witnesses"),
+		("approve-min-witnesses = 2", "approve-min-witnesses = 65", "vetting.approve-min-witnesses"),
+		("seen-within = \"1h\"", "seen-within = \"0s\"", "vetting.seen-within"),
+		("seen-within = \"1h\"", "seen-within = \"25h\"", "vetting.seen-within"),
+		("popular = []", "popular = [\"/etc/..\"]", "vetting.popular"),
 		("promote-min-confidence = 70", "promote-min-confidence = 101", "inbox.promote-min-confidence"),
 		("per-minute = 600", "per-minute = 0", "inbox.per-minute"),
 		("per-minute = 600", "per-minute = 10001", "inbox.per-minute"),

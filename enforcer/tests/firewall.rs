@@ -1301,7 +1301,7 @@ fn words_of_the_owner_that_cannot_be_are_refused() {
 
 fn flow_of(signature: FlowSignature, severity: Severity, action: Action) -> Command {
 	let flow = signature.check().unwrap();
-	Command::BlockFlow { flow, action, severity, timeout_ms: HOUR }
+	Command::BlockFlow { flow, action, severity, home: false, timeout_ms: HOUR }
 }
 
 #[test]
@@ -1357,6 +1357,35 @@ fn a_flow_is_dropped_and_what_differs_in_one_thing_is_not() {
 		firewall.apply(&[Command::UnblockFlow { flow: to }]).unwrap();
 		assert_eq!(firewall.flows(), (0, 0));
 	}
+}
+
+#[test]
+fn a_flow_to_what_is_protected_here_is_dropped_but_for_protected_senders() {
+	needs_kernel!();
+	let wire = Wire::new();
+	let local = || Local { protected: vec![network(GATEWAY), network(GOOD)], ..Local::default() };
+	let (mut firewall, _) = wire.gateway.open(TOKEN, local()).unwrap();
+	let here = socket(&wire.gateway, GATEWAY, 5000);
+	let (suspect, witness) = (socket(&wire.attacker, BAD, 6000), socket(&wire.attacker, GOOD, 6000));
+	let flow = FlowSignature {
+		protocol: Some(17),
+		destination: Some(network(GATEWAY)),
+		destination_ports: PortRange::new(5_000, 5_000),
+		..FlowSignature::default()
+	};
+	let defence =
+		|home| Command::BlockFlow { flow, action: Action::Drop, severity: Severity::High, home, timeout_ms: HOUR };
+	firewall.apply(&[defence(false)]).unwrap();
+	assert!(arrives(&suspect, &witness, &here), "elsewhere an exempt destination is an exempt peer");
+	firewall.apply(&[defence(true)]).unwrap();
+	assert!(!arrives(&suspect, &witness, &here) && firewall.is_intact().unwrap());
+	drop(firewall);
+	let (mut firewall, opened) = wire.gateway.open(TOKEN, local()).unwrap();
+	assert_eq!((opened, firewall.flows()), (Opened::Adopted, (1, 0)));
+	firewall.apply(&[defence(true)]).unwrap();
+	assert!(!arrives(&suspect, &witness, &here) && firewall.is_intact().unwrap());
+	firewall.apply(&[Command::UnblockFlow { flow }]).unwrap();
+	assert!(arrives(&suspect, &witness, &here));
 }
 
 #[test]
@@ -1416,7 +1445,7 @@ fn a_flow_ends_by_itself_and_is_known_after_a_restart() {
 	let flow = FlowSignature { protocol: Some(17), source: Some(network(BAD)), ..FlowSignature::default() };
 	let lasting = FlowSignature { protocol: Some(6), ..flow };
 	let (action, severity) = (Action::Drop, Severity::High);
-	let brief = Command::BlockFlow { flow, action, severity, timeout_ms: 500 };
+	let brief = Command::BlockFlow { flow, action, severity, home: false, timeout_ms: 500 };
 	firewall.apply(&[brief, flow_of(lasting, severity, action)]).unwrap();
 	assert!(!arrives(&suspect, &witness, &here));
 	drop(firewall);

@@ -74,3 +74,23 @@ pub struct Proposal {
 	/// Whether it is active already, and somebody says that it should not be.
 	pub disputed: bool,
 }
+
+/// What stands behind a proposal besides its terms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Encode, Decode)]
+pub struct Backing {
+	/// The reporter's trust, 0 to 1,000; 0 where it is no active member.
+	pub trust: u16,
+	/// ISPs that reported it or said that they saw it too, the one that asks not counted.
+	pub witnesses: u32,
+	/// ISPs that approve it by now, witnesses among them, the one that asks not counted.
+	pub approvals: u32,
+}
+
+/// A proposal as a node shows it to an ISP. The proposal is the chain's or a pool's; the backing is the node's word.
+#[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
+pub struct Shown {
+	/// What awaits the vote.
+	pub proposal: Proposal,
+	/// What stands behind it.
+	pub backing: Backing,
+}

@@ -130,7 +130,10 @@ proptest! {
 		] {
 			round(&Change { seq, at, previous: [7; 32], kind });
 		}
-		round(&Proposal { id: indicator.id(), indicator, terms, reporter: [1; 32], proposed_at: at, disputed: true });
+		let proposal =
+			Proposal { id: indicator.id(), indicator, terms, reporter: [1; 32], proposed_at: at, disputed: true };
+		round(&proposal);
+		round(&Shown { proposal, backing: Backing { trust: 800, witnesses: 2, approvals: 3 } });
 	}
 
 	#[test]

@@ -7,6 +7,10 @@
 //! A flow's *peer* is its source; where it names none, its destination. As everywhere, packets of an exempt peer pass.
 //! The direction of the decision adds nothing: a signature says itself where its packets come from and go to.
 //!
+//! One without a source asks for the defence of its destination. Where that is this gateway's own, it is exempt like all that
+//! is own, and is not the peer: its packets are looked at by their source, so that those of exempt senders pass and
+//! the rest of the flood does not.
+//!
 //! # Security considerations
 //!
 //! Signatures are what the chain decided. A table holds [`IN_FORCE`] and [`WAITING`] of them and no more, so a flood of
@@ -30,8 +34,20 @@ pub struct Flow {
 	pub action: Action,
 	/// What goes first where there is not room for all.
 	pub severity: Severity,
+	/// Whether it names no source and defends what is this gateway's own.
+	pub home: bool,
 	/// When it ends, in milliseconds on a clock of the caller's that never goes back.
 	pub ends_ms: u64,
+}
+
+impl Flow {
+	/// By which address of a packet an exempt peer is known: of what defends the own network, by the source.
+	pub fn side(&self) -> Side {
+		match peer(&self.signature) {
+			Some((Side::To, _)) if !self.home => Side::To,
+			_ => Side::From,
+		}
+	}
 }
 
 /// A place in the firewall, below [`IN_FORCE`]. A flow keeps its place as long as it is in force.
@@ -77,6 +93,46 @@ pub fn matches(signature: &FlowSignature) -> impl Iterator<Item = Match> {
 	]
 	.into_iter()
 	.flatten()
+}
+
+/// Most ports, and most octets of length, between which a range still says something of an attack.
+const NARROW: (u16, u16) = (1_024, 512);
+/// TCP flags of the packets that a connection consists of: ACK, and PSH with ACK.
+const PLAIN: [u8; 2] = [0x10, 0x18];
+
+/// Whether the signature singles some packets out of what a service lives on: it names a protocol, and an ICMP type,
+/// TCP flags that a connection's plain packets do not have, or a narrow range of ports or lengths.
+pub fn is_specific(signature: &FlowSignature) -> bool {
+	let few = |ports: PortRange| ports.last().abs_diff(ports.first()) < NARROW.0;
+	let alike = |length: LengthRange| length.last().abs_diff(length.first()) < NARROW.1;
+	let odd = |flags: TcpFlags| PLAIN.iter().all(|plain| plain & flags.mask() != flags.value());
+	signature.protocol.is_some()
+		&& (signature.icmp.is_some()
+			|| signature.source_ports.is_some_and(few)
+			|| signature.destination_ports.is_some_and(few)
+			|| signature.tcp_flags.is_some_and(odd)
+			|| signature.packet_length.is_some_and(alike))
+}
+
+/// Whether every packet that matches `narrow` matches `wide`.
+pub fn covers(wide: &FlowSignature, narrow: &FlowSignature) -> bool {
+	fn within<T>(wide: Option<T>, narrow: Option<T>, holds: impl Fn(&T, &T) -> bool) -> bool {
+		match (wide, narrow) {
+			(None, _) => true,
+			(Some(wide), Some(narrow)) => holds(&wide, &narrow),
+			(Some(_), None) => false,
+		}
+	}
+	let ports = |w: &PortRange, n: &PortRange| w.first() <= n.first() && n.last() <= w.last();
+	within(wide.protocol, narrow.protocol, |w, n| w == n)
+		&& within(wide.source, narrow.source, Network::contains)
+		&& within(wide.destination, narrow.destination, Network::contains)
+		&& within(wide.source_ports, narrow.source_ports, ports)
+		&& within(wide.destination_ports, narrow.destination_ports, ports)
+		&& within(wide.tcp_flags, narrow.tcp_flags, |w, n| {
+			n.mask() & w.mask() == w.mask() && n.value() & w.mask() == w.value()
+		}) && within(wide.icmp, narrow.icmp, |w, n| w.kind == n.kind && (w.code.is_none() || w.code == n.code))
+		&& within(wide.packet_length, narrow.packet_length, |w, n| w.first() <= n.first() && n.last() <= w.last())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -212,7 +268,7 @@ impl FlowTable {
 		let same = |slot: &Slot, flow: &Flow, others: &BTreeMap<Slot, Flow>| {
 			others.get(slot).is_some_and(|other| other.signature == flow.signature)
 		};
-		let rule = |(slot, flow): &(Slot, Flow)| (*slot, flow.signature, flow.action, flow.severity);
+		let rule = |(slot, flow): &(Slot, Flow)| (*slot, flow.signature, flow.action, flow.severity, flow.home);
 		FlowDelta {
 			ended: old.iter().filter(|(slot, flow)| !same(slot, flow, &next)).map(|(slot, _)| *slot).collect(),
 			begun: next.iter().filter(|(slot, flow)| !same(slot, flow, &old)).map(|(s, f)| (*s, *f)).collect(),
@@ -240,7 +296,7 @@ mod tests {
 	}
 
 	fn flow(n: u16, severity: Severity, ends_ms: u64) -> Flow {
-		Flow { signature: signature(n), action: Action::Drop, severity, ends_ms }
+		Flow { signature: signature(n), action: Action::Drop, severity, home: false, ends_ms }
 	}
 
 	fn filled(count: u16, severity: Severity) -> FlowTable {
@@ -262,6 +318,68 @@ mod tests {
 		assert_eq!(peer(&to), Some((Side::To, there)));
 		assert_eq!(matches(&to).count(), 0);
 		assert_eq!(peer(&FlowSignature::default()), None);
+	}
+
+	#[test]
+	fn what_defends_the_own_network_is_looked_at_by_its_source() {
+		let to = FlowSignature { source: None, destination: signature(1).source, ..signature(1) };
+		let elsewhere = Flow { signature: to, ..flow(1, Severity::High, 1) };
+		assert_eq!(elsewhere.side(), Side::To);
+		assert_eq!(Flow { home: true, ..elsewhere }.side(), Side::From);
+		assert_eq!(flow(1, Severity::High, 1).side(), Side::From);
+		let mut table = FlowTable::default();
+		assert_eq!(table.put(elsewhere), None);
+		table.settle();
+		let mut moved = table.clone();
+		assert_eq!(moved.put(Flow { home: true, ..elsewhere }), None);
+		moved.settle();
+		let delta = table.delta(&moved);
+		assert!(delta.rules && delta.begun.is_empty() && delta.ended.is_empty(), "the rule stands elsewhere");
+	}
+
+	#[test]
+	fn a_signature_is_specific_if_it_spares_most_of_what_a_service_lives_on() {
+		let udp = FlowSignature { protocol: Some(17), destination: signature(1).source, ..Default::default() };
+		let tcp = FlowSignature { protocol: Some(6), ..udp };
+		let flags = |mask, value| FlowSignature { tcp_flags: TcpFlags::new(mask, value), ..tcp };
+		for specific in [
+			FlowSignature { source_ports: PortRange::new(53, 53), ..udp },
+			FlowSignature { destination_ports: PortRange::new(1_000, 2_023), ..udp },
+			FlowSignature { packet_length: LengthRange::new(1_000, 1_500), ..udp },
+			FlowSignature { protocol: Some(1), icmp: Some(IcmpMatch { kind: 8, code: None }), ..udp },
+			flags(0x12, 0x02),
+			flags(0xff, 0x00),
+		] {
+			assert!(is_specific(&specific.check().unwrap()), "{specific}");
+		}
+		for vague in [
+			udp,
+			FlowSignature { protocol: None, packet_length: LengthRange::new(60, 60), ..udp },
+			FlowSignature { source_ports: PortRange::new(1_024, 65_535), ..udp },
+			FlowSignature { packet_length: LengthRange::new(0, 1_500), ..udp },
+			flags(0x10, 0x10),
+			flags(0x01, 0x00),
+		] {
+			assert!(!is_specific(&vague.check().unwrap()), "{vague}");
+		}
+	}
+
+	#[test]
+	fn a_signature_covers_what_asks_for_no_more() {
+		let wide = FlowSignature { source_ports: PortRange::new(10, 20), ..signature(1) };
+		assert!(covers(&wide, &wide) && covers(&wide, &signature(15)));
+		assert!(covers(&wide, &FlowSignature { source: Some("203.0.113.9".parse().unwrap()), ..signature(10) }));
+		assert!(covers(&wide, &FlowSignature { packet_length: LengthRange::new(1, 9), ..signature(10) }));
+		for wider in [
+			signature(21),
+			FlowSignature { source_ports: None, ..wide },
+			FlowSignature { protocol: Some(6), ..wide },
+			FlowSignature { source: Some("203.0.112.0/23".parse().unwrap()), ..wide },
+		] {
+			assert!(!covers(&wide, &wider), "{wider}");
+		}
+		let flags = |mask, value| FlowSignature { protocol: Some(6), tcp_flags: TcpFlags::new(mask, value), ..wide };
+		assert!(covers(&flags(0x02, 0x02), &flags(0x12, 0x02)) && !covers(&flags(0x12, 0x02), &flags(0x02, 0x02)));
 	}
 
 	#[test]

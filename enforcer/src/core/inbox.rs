@@ -9,11 +9,9 @@
 
 use super::{
 	report::{Report, Settings},
-	vet::{weigh, VettingPolicy},
+	vet::{weigh, Bounds, Lists, Opinion},
 };
-use ringfence_primitives::{
-	envelope::Body, Confidence, Decision, Indicator, Millis, Network, Note, Severity, Terms, Vote,
-};
+use ringfence_primitives::{envelope::Body, Confidence, Decision, Indicator, Millis, Note, Severity, Terms, Vote};
 
 /// The widest networks that are promoted without a person: those that the chain calls wide are not.
 const WIDEST: (u8, u8) = (24, 48);
@@ -45,21 +43,21 @@ pub enum Verdict {
 }
 
 impl InboxPolicy {
-	/// What becomes of `body`, which a subscriber sent. `settings` are those of the provider's own reports; `protected`
-	/// and `allowed` are its lists.
-	pub fn judge(&self, body: &Body, settings: &Settings, protected: &[Network], allowed: &[Network]) -> Verdict {
-		let policy = VettingPolicy {
-			approve_min_confidence: self.promote_min_confidence,
-			approve_min_severity: self.promote_min_severity,
+	/// What becomes of `body`, which a subscriber sent. `settings` are those of the provider's own reports; `lists` are
+	/// its own.
+	pub fn judge(&self, body: &Body, settings: &Settings, lists: &Lists) -> Verdict {
+		let bounds = Bounds {
+			min_confidence: self.promote_min_confidence,
+			min_severity: self.promote_min_severity,
 			widest_v4: WIDEST.0,
 			widest_v6: WIDEST.1,
 			reject_overlap: true,
 		};
 		match body {
-			Body::Report(indicator, terms) => match weigh(&policy, indicator, terms, protected, allowed) {
-				Some((Vote::Reject, why)) => Verdict::Dismiss(why),
-				Some(_) => Verdict::Promote(Box::new(own_report(settings, indicator, terms))),
-				None => Verdict::Leave,
+			Body::Report(indicator, terms) => match weigh(&bounds, lists, indicator, terms) {
+				Opinion { vote: Some(Vote::Reject), why } => Verdict::Dismiss(why),
+				Opinion { vote: Some(_), .. } => Verdict::Promote(Box::new(own_report(settings, indicator, terms))),
+				Opinion { vote: None, .. } => Verdict::Leave,
 			},
 			// Whether an indicator does harm cannot be read off its name.
 			Body::Dispute(_) => Verdict::Leave,
@@ -106,7 +104,7 @@ pub fn own_decision(settings: &Settings, indicator: &Indicator, terms: &Terms, n
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use ringfence_primitives::{envelope::TierKey, Action, Direction, Lifetime, ThreatClass, Tlp};
+	use ringfence_primitives::{envelope::TierKey, Action, Direction, Lifetime, Network, ThreatClass, Tlp};
 
 	fn network(text: &str) -> Network {
 		text.parse().unwrap()
@@ -150,9 +148,19 @@ mod tests {
 		}
 	}
 
+	fn lists() -> Lists {
+		let mut lists = Lists {
+			protected: vec![network("192.0.2.0/24")],
+			allowed: vec![network("198.51.100.7")],
+			..Lists::default()
+		};
+		lists.popular.add(r#"{"name":"clouds","type":"cidr","list":["104.16.0.0/13"]}"#).unwrap();
+		lists
+	}
+
 	fn judge(peer: &str, confidence: u8, severity: Severity) -> Verdict {
 		let body = Body::Report(network(peer).into(), marked(confidence, severity));
-		policy().judge(&body, &settings(), &[network("192.0.2.0/24")], &[network("198.51.100.7")])
+		policy().judge(&body, &settings(), &lists())
 	}
 
 	#[test]
@@ -163,11 +171,12 @@ mod tests {
 	}
 
 	#[test]
-	fn what_is_doubtful_mild_or_wide_is_left_to_a_person() {
+	fn what_is_doubtful_mild_wide_or_popular_is_left_to_a_person() {
+		assert_eq!(judge("104.16.1.1", 100, Severity::Critical), Verdict::Leave);
 		assert_eq!(judge("203.0.113.9", 49, Severity::High), Verdict::Leave);
 		assert_eq!(judge("203.0.113.9", 100, Severity::Low), Verdict::Leave);
 		assert_eq!(judge("203.0.112.0/23", 100, Severity::High), Verdict::Leave);
-		let dispute = policy().judge(&Body::Dispute([1; 32]), &settings(), &[], &[]);
+		let dispute = policy().judge(&Body::Dispute([1; 32]), &settings(), &lists());
 		assert_eq!(dispute, Verdict::Leave);
 	}
 
@@ -177,7 +186,7 @@ mod tests {
 			assert!(matches!(judge(peer, 100, Severity::Critical), Verdict::Dismiss(_)), "{peer}");
 		}
 		let key = Body::TierKey(TierKey { number: 1, secret: [1; 32] });
-		assert!(matches!(policy().judge(&key, &settings(), &[], &[]), Verdict::Dismiss(_)));
+		assert!(matches!(policy().judge(&key, &settings(), &lists()), Verdict::Dismiss(_)));
 	}
 
 	#[test]

@@ -13,11 +13,13 @@ pub mod list;
 pub mod overrides;
 pub mod own;
 pub mod policy;
+pub mod popular;
 pub mod proof;
 pub mod pulse;
 pub mod report;
 pub mod roster;
 pub mod ruleset;
+pub mod sighting;
 pub mod snapshot;
 pub mod vet;
 

@@ -49,6 +49,13 @@ pub enum Kind {
 	Node,
 }
 
+impl Kind {
+	/// Whether it is the gateway, or behind it: what a flow to it defends.
+	pub const fn is_home(self) -> bool {
+		matches!(self, Self::Address | Self::Lan)
+	}
+}
+
 impl fmt::Display for Kind {
 	fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 		f.pad(match self {

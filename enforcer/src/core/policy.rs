@@ -9,12 +9,20 @@
 //! all. What the household lets through is another matter: the firewall looks at that before it looks at blocks, so
 //! a block around an allowed host does its work for the others, and once a peer is allowed no longer it is blocked at once.
 //!
+//! The destination of a flow signature is who is defended. Where that is the home itself ([`Policy::set_home`]), its
+//! protection does not keep the flow off: its packets are looked at by their source. But it must either name one, or
+//! single out so few packets that the home is not cut off. What else is protected, a name server elsewhere above all, is
+//! a peer whichever way packets go, and so is what the chain protects: nobody has traffic to it stopped.
+//!
 //! # Security considerations
 //!
 //! Nothing that the chain says can lift a protection that the local configuration gives, and no block outlives its
 //! claims (see [`super::ruleset::TIMEOUT_MS`]), however wrong the local clock is.
 
-use super::ruleset::{Command, Target};
+use super::{
+	flow,
+	ruleset::{Command, Target},
+};
 use ringfence_primitives::{Action, Decision, Direction, FlowSignature, Indicator, Millis, Network};
 use std::{
 	cmp::{Ordering, Reverse},
@@ -29,6 +37,7 @@ pub const LEAD: Millis = 3_000;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Policy {
 	protected: BTreeSet<Network>,
+	home: BTreeSet<Network>,
 	learned: BTreeSet<Network>,
 }
 
@@ -49,6 +58,9 @@ pub enum Refusal {
 	/// It would block a part, or all, of a network that must never be blocked.
 	#[error("overlaps the protected network {0}")]
 	Protected(Network),
+	/// It is meant to defend what is this gateway's own, and would cut it off.
+	#[error("would cut off {0}, which is to be defended")]
+	CutsOff(Network),
 	/// Its time was up before it got here.
 	#[error("expired already")]
 	Expired,
@@ -57,13 +69,25 @@ pub enum Refusal {
 impl Policy {
 	/// A policy with the owner's protected networks, which has learned nothing from the chain yet.
 	pub fn new(protected: impl IntoIterator<Item = Network>) -> Self {
-		Self { protected: protected.into_iter().collect(), learned: BTreeSet::new() }
+		Self { protected: protected.into_iter().collect(), ..Self::default() }
 	}
 
 	/// Puts other protected networks in the place of the owner's. What was not protected before, or is no longer.
 	pub fn set_protected(&mut self, networks: impl IntoIterator<Item = Network>) -> Vec<Network> {
 		let before = std::mem::replace(&mut self.protected, networks.into_iter().collect());
 		self.protected.symmetric_difference(&before).copied().collect()
+	}
+
+	/// Says which networks are behind this gateway, or it: what is protected within them is defended by a flow to it, not
+	/// blocked. Those that were not among them before, or are no longer.
+	pub fn set_home(&mut self, networks: impl IntoIterator<Item = Network>) -> Vec<Network> {
+		let before = std::mem::replace(&mut self.home, networks.into_iter().collect());
+		self.home.symmetric_difference(&before).copied().collect()
+	}
+
+	/// What is behind this gateway.
+	pub const fn home(&self) -> &BTreeSet<Network> {
+		&self.home
 	}
 
 	/// Puts other networks in the place of those that the chain protects.
@@ -91,18 +115,50 @@ impl Policy {
 		&self.protected
 	}
 
-	/// The first protected network that `indicator` overlaps, in either direction.
-	pub fn objection(&self, indicator: &Indicator) -> Option<Network> {
-		indicator.overlap(self.protected())
+	/// Why `indicator` must not be blocked: the first protected network that it overlaps, in either direction.
+	///
+	/// A destination may overlap what the owner protects within the home. What the chain protects it may not: that is
+	/// protected for everybody, also from those who would stop traffic to it.
+	pub fn objection(&self, indicator: &Indicator) -> Option<Refusal> {
+		let Indicator::Flow(flow) = indicator else {
+			return indicator.overlap(self.protected()).map(Refusal::Protected);
+		};
+		let source = flow.source.and_then(|source| self.protected().find(|network| network.overlaps(&source)));
+		let barred = || {
+			let destination = flow.destination?;
+			self.protected().find(|network| {
+				network.overlaps(&destination) && (self.learned.contains(*network) || !self.is_home(network))
+			})
+		};
+		source.or_else(barred).copied().map(Refusal::Protected).or_else(|| {
+			let defended = self.defended(indicator)?;
+			let narrow = !Indicator::from(flow.destination?).is_wide();
+			(!narrow || !flow::is_specific(flow)).then_some(Refusal::CutsOff(defended))
+		})
+	}
+
+	fn is_home(&self, network: &Network) -> bool {
+		self.home.iter().any(|home| home.contains(network))
+	}
+
+	/// What `indicator` asks to defend here: it is a flow without a source, to what the owner protects or is at home.
+	fn defended(&self, indicator: &Indicator) -> Option<Network> {
+		let Indicator::Flow(FlowSignature { source: None, destination: Some(destination), .. }) = indicator else {
+			return None;
+		};
+		self.protected.iter().chain(&self.home).find(|network| network.overlaps(destination)).copied()
 	}
 
 	/// What follows for `indicator` from all that is claimed about it, at `now`, milliseconds since the Unix epoch.
 	pub fn settle(&self, indicator: &Indicator, claims: &[Decision], now: Millis) -> Decided {
 		let alone = |refused| Decided { command: unblock(indicator), refused, again_at: None };
 		match (self.objection(indicator), combine(claims, now)) {
-			(Some(network), Some(_)) => alone(Some(Refusal::Protected(network))),
+			(Some(refusal), Some(_)) => alone(Some(refusal)),
 			(_, None) => alone((!claims.is_empty()).then_some(Refusal::Expired)),
-			(None, Some((claim, again_at))) => Decided { command: block(&claim, now), refused: None, again_at },
+			(None, Some((claim, again_at))) => {
+				let home = self.defended(indicator).is_some();
+				Decided { command: block(&claim, home, now), refused: None, again_at }
+			}
 		}
 	}
 }
@@ -161,12 +217,12 @@ fn peer(indicator: &Indicator) -> Peer {
 	}
 }
 
-fn block(claim: &Decision, now: Millis) -> Command {
+fn block(claim: &Decision, home: bool, now: Millis) -> Command {
 	let timeout_ms = claim.expires_at.saturating_sub(now);
 	let Decision { direction, action, severity, .. } = *claim;
 	match peer(&claim.indicator) {
 		Peer::Target(target) => Command::Block { target, direction, action, timeout_ms },
-		Peer::Flow(flow) => Command::BlockFlow { flow, action, severity, timeout_ms },
+		Peer::Flow(flow) => Command::BlockFlow { flow, action, severity, home, timeout_ms },
 	}
 }
 
@@ -181,7 +237,9 @@ fn unblock(indicator: &Indicator) -> Command {
 mod tests {
 	use super::*;
 	use proptest::prelude::*;
-	use ringfence_primitives::{Address, Confidence, Endpoint, PacketRate, Severity, ThreatClass, Transport};
+	use ringfence_primitives::{
+		Address, Confidence, Endpoint, PacketRate, PortRange, Severity, ThreatClass, Transport,
+	};
 
 	const NOW: Millis = 1_800_000_000_000;
 
@@ -267,6 +325,79 @@ mod tests {
 		let Command::BlockFlow { severity, timeout_ms, .. } = decided.command else { panic!("a flow") };
 		assert_eq!((severity, timeout_ms), (Severity::High, 60_000));
 		assert!(matches!(policy().settle(&flow, &[], NOW).command, Command::UnblockFlow { .. }));
+	}
+
+	/// A policy of a gateway whose home is 192.0.2.0/24, with a name server elsewhere.
+	fn at_home() -> Policy {
+		let mut policy = Policy::new([network("192.0.2.0/24"), network("198.51.100.53")]);
+		assert_eq!(policy.set_home([network("192.0.2.0/24")]), [network("192.0.2.0/24")]);
+		policy
+	}
+
+	/// DNS answers to `destination`, from anywhere or from `source`.
+	fn answers(source: Option<&str>, destination: &str) -> FlowSignature {
+		FlowSignature {
+			protocol: Some(17),
+			source: source.map(network),
+			destination: Some(network(destination)),
+			source_ports: PortRange::new(53, 53),
+			..Default::default()
+		}
+	}
+
+	fn home_of(policy: &Policy, flow: FlowSignature) -> Result<bool, Option<Refusal>> {
+		let flow = Indicator::Flow(flow.check().unwrap());
+		let decided = policy.settle(&flow, &[claim(&flow)], NOW);
+		match decided.command {
+			Command::BlockFlow { home, .. } => Ok(home),
+			_ => Err(decided.refused),
+		}
+	}
+
+	#[test]
+	fn a_flow_to_the_home_defends_it_here_and_everywhere() {
+		let policy = at_home();
+		for destination in ["192.0.2.0/24", "192.0.2.9"] {
+			assert_eq!(home_of(&policy, answers(None, destination)), Ok(true), "{destination}");
+			assert_eq!(
+				home_of(&policy, answers(Some("203.0.113.9"), destination)),
+				Ok(false),
+				"the source is the peer"
+			);
+		}
+		assert_eq!(home_of(&policy, answers(None, "203.0.113.0/24")), Ok(false), "somebody else's");
+	}
+
+	#[test]
+	fn a_flow_that_would_cut_the_home_off_is_refused() {
+		let policy = at_home();
+		let whole = FlowSignature { source_ports: None, ..answers(None, "192.0.2.9") };
+		let vague = FlowSignature { source_ports: PortRange::new(1_024, 65_535), ..whole };
+		let wide = answers(None, "192.0.0.0/16");
+		let bare = FlowSignature { protocol: None, ..whole };
+		for flow in [whole, vague, wide, bare] {
+			assert_eq!(home_of(&policy, flow), Err(Some(Refusal::CutsOff(network("192.0.2.0/24")))), "{flow}");
+		}
+		let elsewhere = FlowSignature { destination: Some(network("203.0.113.0/24")), ..whole };
+		assert_eq!(home_of(&policy, elsewhere), Ok(false), "what the chain decided about others is its own affair");
+	}
+
+	#[test]
+	fn protected_peers_stay_protected_from_flows_as_source_and_as_destination() {
+		let mut policy = at_home();
+		policy.learn(network("203.0.113.53"));
+		let refused = |flow, by: &str| {
+			assert_eq!(home_of(&policy, flow), Err(Some(Refusal::Protected(network(by)))), "{flow}");
+		};
+		refused(answers(Some("198.51.100.53"), "192.0.2.9"), "198.51.100.53");
+		refused(answers(Some("203.0.113.0/24"), "192.0.2.9"), "203.0.113.53");
+		refused(answers(Some("192.0.2.9"), "203.0.113.9"), "192.0.2.0/24");
+		refused(answers(None, "198.51.100.0/24"), "198.51.100.53");
+		refused(answers(None, "203.0.113.53"), "203.0.113.53");
+		refused(answers(Some("203.0.113.9"), "203.0.113.53"), "203.0.113.53");
+		policy.learn(network("192.0.2.1"));
+		let by_the_chain = Err(Some(Refusal::Protected(network("192.0.2.1"))));
+		assert_eq!(home_of(&policy, answers(None, "192.0.2.0/24")), by_the_chain, "protected for everybody");
 	}
 
 	#[test]

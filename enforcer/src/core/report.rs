@@ -12,8 +12,8 @@
 
 use super::evidence::{Evidence, Record};
 use ringfence_primitives::{
-	Action, Confidence, Digest, Direction, Indicator, IndicatorId, Lifetime, Millis, Note, PacketRate, Severity, Terms,
-	ThreatClass, Tlp,
+	Action, Confidence, Digest, Direction, FlowSignature, Indicator, IndicatorId, Lifetime, Millis, Note, PacketRate,
+	Severity, Terms, ThreatClass, Tlp,
 };
 use std::collections::{HashMap, VecDeque};
 
@@ -53,6 +53,14 @@ impl From<ringfence_sensor::Finding> for Finding {
 			spoofable: finding.spoofable,
 			note: finding.note,
 		}
+	}
+}
+
+impl Finding {
+	/// Whether it proves that who is named took part: the address answered, or nobody is named but a shape of packets and
+	/// whom they go to.
+	pub fn is_proven(&self) -> bool {
+		!self.spoofable || matches!(self.indicator, Indicator::Flow(FlowSignature { source: None, .. }))
 	}
 }
 
@@ -334,6 +342,19 @@ mod tests {
 		assert_eq!(reporter.consider(&finding(1), START + 599_999), Err(Suppressed::Repeated));
 		assert!(reporter.consider(&finding(2), START + 599_999).is_ok());
 		assert!(reporter.consider(&finding(1), START + 600_000).is_ok());
+	}
+
+	#[test]
+	fn a_finding_is_proven_if_its_address_answered_or_it_names_none() {
+		let destination = Some("192.0.2.0/24".parse().unwrap());
+		let flow = |source| {
+			Indicator::Flow(FlowSignature { protocol: Some(17), source, destination, ..FlowSignature::default() })
+		};
+		let forged = |indicator| Finding { indicator, spoofable: true, ..finding(1) };
+		assert!(finding(1).is_proven());
+		assert!(!forged(finding(1).indicator).is_proven());
+		assert!(forged(flow(None)).is_proven());
+		assert!(!forged(flow(Some("203.0.113.9".parse().unwrap()))).is_proven(), "whom it names may be innocent");
 	}
 
 	#[test]

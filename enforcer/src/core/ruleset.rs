@@ -64,6 +64,8 @@ pub enum Command {
 		action: Action,
 		/// What goes first where there is not room for all.
 		severity: Severity,
+		/// Whether they name no source and go to what is this gateway's own. See [`super::flow::Flow::home`].
+		home: bool,
 		/// When the kernel forgets it by itself, in milliseconds from now. See [`timeout`] for the bounds.
 		timeout_ms: u64,
 	},

@@ -9,6 +9,7 @@ use super::{
 	flood::{self, Limit},
 	key, now_ms, observe,
 	people::{self, Origin, PeopleError},
+	popular,
 	replay::{self, ReplayError},
 	run::{self, RunError},
 	show,
@@ -818,6 +819,9 @@ fn environment_faults(config: &Config) -> Vec<String> {
 		if let Err(error) = access(roots, libc::R_OK) {
 			faults.push(format!("chain.roots: {}: {error}", roots.display()));
 		}
+	}
+	if let Err(error) = popular::read(&config.popular) {
+		faults.push(format!("vetting.popular: {error}"));
 	}
 	// What is missing is made, if the nearest directory that exists allows it.
 	let existing = config.state_dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));

@@ -8,12 +8,19 @@ use super::{
 	household::Provider,
 	millis, observe,
 };
-use crate::core::{eve::Judge, hex, inbox::InboxPolicy, report::Settings, vet::VettingPolicy};
+use crate::core::{
+	eve::Judge,
+	hex,
+	inbox::InboxPolicy,
+	report::Settings,
+	vet::{Bounds, Origin, VettingPolicy},
+};
 use ringfence_primitives::{
 	AccountBytes, Action, Confidence, Digest, Direction, Lifetime, Network, PacketRate, Severity, Tlp,
 };
 use serde::Deserialize;
 use std::{
+	collections::BTreeMap,
 	io,
 	net::SocketAddr,
 	path::{Path, PathBuf},
@@ -92,6 +99,8 @@ pub struct Config {
 	pub provisional: bool,
 	/// When to vote without a person.
 	pub vetting: Option<VettingPolicy>,
+	/// Lists of what many depend on: files, with a `*` in the name for many.
+	pub popular: Vec<PathBuf>,
 	/// When to make subscribers' reports the own without a person.
 	pub inbox: Option<InboxPolicy>,
 }
@@ -293,9 +302,24 @@ enum RawAction {
 struct RawVetting {
 	approve_min_confidence: u8,
 	approve_min_severity: Severity,
+	approve_min_trust: u16,
+	approve_min_witnesses: u32,
+	#[serde(with = "humantime_serde")]
+	seen_within: Duration,
 	widest_v4: u8,
 	widest_v6: u8,
+	widest_destination_v4: u8,
+	widest_destination_v6: u8,
 	reject_overlap: bool,
+	popular: Vec<PathBuf>,
+	origin: Vec<RawOrigin>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawOrigin {
+	member: String,
+	networks: Vec<Network>,
 }
 
 impl Default for RawVetting {
@@ -303,9 +327,16 @@ impl Default for RawVetting {
 		Self {
 			approve_min_confidence: 50,
 			approve_min_severity: Severity::Low,
+			approve_min_trust: 700,
+			approve_min_witnesses: 2,
+			seen_within: Duration::from_secs(3_600),
 			widest_v4: 24,
 			widest_v6: 48,
+			widest_destination_v4: 24,
+			widest_destination_v6: 48,
 			reject_overlap: true,
+			popular: Vec::new(),
+			origin: Vec::new(),
 		}
 	}
 }
@@ -387,6 +418,7 @@ impl Config {
 				return Err(invalid("reporting.provisional", "only an ISP's reports are: not beside [subscriber]"));
 			}
 		}
+		let popular = raw.vetting.as_ref().map(|vetting| vetting.popular.clone()).unwrap_or_default();
 		let exempt = raw.policy.protected.iter().chain(&raw.policy.allow).copied().collect();
 		Ok(Self {
 			eve: raw.eve.map(|eve| eve.checked(exempt)).transpose()?,
@@ -394,6 +426,7 @@ impl Config {
 			provisional: raw.reporting.provisional,
 			reporting: raw.reporting.checked()?,
 			vetting: raw.vetting.map(RawVetting::checked).transpose()?,
+			popular,
 			inbox: raw.inbox.map(RawInbox::checked).transpose()?,
 			member,
 			subscriber,
@@ -435,6 +468,8 @@ const STALE_SLACK: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Uplinks at most.
 const MAX_UPLINKS: usize = 8;
+/// Networks in all tables `vetting.origin` at most: each is held against every flow that is proposed.
+const MAX_ORIGINATED: usize = 16_384;
 /// Longest name of an interface: IFNAMSIZ less its zero.
 const MAX_INTERFACE: usize = 15;
 
@@ -605,14 +640,59 @@ impl RawVetting {
 		if self.widest_v6 > 128 {
 			return Err(invalid("vetting.widest-v6", "a prefix length, 0 to 128"));
 		}
+		if !(24..=32).contains(&self.widest_destination_v4) {
+			return Err(invalid("vetting.widest-destination-v4", "a prefix length, 24 to 32"));
+		}
+		if !(48..=128).contains(&self.widest_destination_v6) {
+			return Err(invalid("vetting.widest-destination-v6", "a prefix length, 48 to 128"));
+		}
+		if self.approve_min_trust > 1_000 {
+			return Err(invalid("vetting.approve-min-trust", "0 to 1000"));
+		}
+		if !(1..=64).contains(&self.approve_min_witnesses) {
+			return Err(invalid("vetting.approve-min-witnesses", "1 to 64"));
+		}
+		if !(Duration::from_secs(1)..=DAY).contains(&self.seen_within) {
+			return Err(invalid("vetting.seen-within", "1s to 1day"));
+		}
+		if self.popular.iter().any(|path| path.file_name().is_none()) {
+			return Err(invalid("vetting.popular", "not a file's name"));
+		}
 		Ok(VettingPolicy {
-			approve_min_confidence: confidence("vetting.approve-min-confidence", self.approve_min_confidence)?,
-			approve_min_severity: self.approve_min_severity,
-			widest_v4: self.widest_v4,
-			widest_v6: self.widest_v6,
-			reject_overlap: self.reject_overlap,
+			bounds: Bounds {
+				min_confidence: confidence("vetting.approve-min-confidence", self.approve_min_confidence)?,
+				min_severity: self.approve_min_severity,
+				widest_v4: self.widest_v4,
+				widest_v6: self.widest_v6,
+				reject_overlap: self.reject_overlap,
+			},
+			min_trust: self.approve_min_trust,
+			min_witnesses: self.approve_min_witnesses,
+			seen_within: millis(self.seen_within),
+			destination_v4: self.widest_destination_v4,
+			destination_v6: self.widest_destination_v6,
+			origins: origins(self.origin)?,
 		})
 	}
+}
+
+/// Whose networks are whose. One that is named for two members would be nobody's.
+fn origins(raw: Vec<RawOrigin>) -> Result<Vec<Origin>, ConfigError> {
+	let mut owners: BTreeMap<Network, AccountBytes> = BTreeMap::new();
+	let mut origins = Vec::with_capacity(raw.len());
+	for RawOrigin { member, networks } in raw {
+		let member = hex::digest(&member).map_err(|e| invalid("vetting.origin.member", e))?;
+		for network in &networks {
+			if owners.insert(*network, member).is_some_and(|owner| owner != member) {
+				return Err(invalid("vetting.origin.networks", format!("{network} is named for two members")));
+			}
+		}
+		if owners.len() > MAX_ORIGINATED {
+			return Err(invalid("vetting.origin.networks", format!("more than {MAX_ORIGINATED} in all")));
+		}
+		origins.push(Origin { member, networks });
+	}
+	Ok(origins)
 }
 
 impl RawInbox {

@@ -160,6 +160,8 @@ pub struct Setup {
 	pub mode: Mode,
 	/// Networks that must never be blocked, by the configuration.
 	pub protected: Vec<Network>,
+	/// Own networks, by the configuration: what is protected within them may be defended by a flow to it.
+	pub home: Vec<Network>,
 	/// Networks that get through, by the configuration.
 	pub allowed: Vec<Network>,
 	/// Interfaces towards the Internet.
@@ -402,6 +404,7 @@ impl Enforcement {
 		}
 		let household = open_household(&setup.directory)?;
 		let mut policy = Policy::new(protected_by_owner(&mut setup));
+		policy.set_home(behind(&setup));
 		policy.set_learned(store.protected().iter().copied());
 		let conntrack = match setup.mode {
 			Mode::Enforce => Conntrack::open().unwrap_or_else(|cause| {
@@ -542,7 +545,7 @@ impl Enforcement {
 	fn lists(&self) -> Digest {
 		let wishes = self.household.iter().filter(|wish| wish.verdict == Verdict::Block);
 		let wishes: Vec<(Network, Option<Millis>)> = wishes.map(|wish| (wish.network, wish.until)).collect();
-		blake2_256(&(self.policy.owners(), wishes).encode())
+		blake2_256(&(self.policy.owners(), self.policy.home(), wishes).encode())
 	}
 
 	/// Remembers that the table follows from the lists of now, where it does: else the next start fills it anew.
@@ -1116,11 +1119,12 @@ impl Enforcement {
 			return Ok(());
 		}
 		let networks = protected_by_owner(&mut self.setup);
-		let changed = self.policy.set_protected(networks);
+		let mut changed = self.policy.set_protected(networks);
 		self.reconfigure()?;
 		for network in &changed {
 			info!(at = now_ms(), %network, protected = self.policy.owners().contains(network), "own network");
 		}
+		changed.extend(self.policy.set_home(behind(&self.setup)));
 		self.reconsider(&changed)?;
 		if !changed.is_empty() {
 			self.remember_lists();
@@ -1450,6 +1454,16 @@ fn protected_by_owner(setup: &mut Setup) -> BTreeSet<Network> {
 	let mut networks: BTreeSet<Network> = setup.protected.iter().copied().collect();
 	if let Some(own) = &mut setup.own {
 		networks.extend(own.borrow_and_update().iter().map(|own| own.network));
+	}
+	networks
+}
+
+/// What is behind the gateway, or the gateway itself.
+fn behind(setup: &Setup) -> BTreeSet<Network> {
+	let mut networks: BTreeSet<Network> = setup.home.iter().copied().collect();
+	if let Some(own) = &setup.own {
+		let own = own.borrow();
+		networks.extend(own.iter().filter(|own| own.what.is_home()).map(|own| own.network));
 	}
 	networks
 }

@@ -14,6 +14,7 @@ use super::{
 	excerpt,
 	household::LETTER_AGE,
 	letter, now_ms,
+	seen::Seen,
 	sense::open_call,
 	status::Board,
 	submit::{Call, Job, Submitter},
@@ -24,11 +25,12 @@ use crate::core::{
 	hex,
 	inbox::{InboxPolicy, Verdict},
 	report::{Bucket, Recent, Report, Settings},
+	vet::Lists,
 };
 use ringfence_primitives::{
 	call::MAX_ANSWERS,
 	envelope::{AnswerToken, Letter, Outcome},
-	AccountBytes, Digest, Millis, Network,
+	AccountBytes, Digest, Millis,
 };
 use std::{
 	collections::{HashMap, VecDeque},
@@ -60,9 +62,9 @@ pub struct Rules {
 	/// Whether they are to be acted on before they are confirmed.
 	pub provisional: bool,
 	/// Its lists.
-	pub protected: Vec<Network>,
-	/// See [`Self::protected`].
-	pub allowed: Vec<Network>,
+	pub lists: Arc<Lists>,
+	/// Where what was accepted counts as seen, for its votes.
+	pub seen: Seen,
 }
 
 /// Holds promotions to their rates.
@@ -244,8 +246,8 @@ impl Inbox {
 		let context = Context { genesis, from, to };
 		match envelope::open(&self.keypair, Sender::Signed, &context, &envelope, now, LETTER_AGE) {
 			Ok((message, key)) => {
-				let Rules { policy, settings, protected, allowed, .. } = &self.rules;
-				let verdict = policy.judge(&message.body, settings, protected, allowed);
+				let Rules { policy, settings, lists, .. } = &self.rules;
+				let verdict = policy.judge(&message.body, settings, lists);
 				let item = Item { letter: name, from, at: now, body: message.body, answer_key: key.to_bytes() };
 				self.act(verdict, item, &key, now);
 			}
@@ -266,10 +268,14 @@ impl Inbox {
 			}
 			Verdict::Promote(report) => match self.valve.pass(item.from, report.id, now) {
 				Passage::Free => {
+					self.rules.seen.saw(&report.indicator, now);
 					self.promote(*report, now);
 					Outcome::Promoted
 				}
-				Passage::Repeated => Outcome::Promoted,
+				Passage::Repeated => {
+					self.rules.seen.saw(&report.indicator, now);
+					Outcome::Promoted
+				}
 				// The node shows it again, perhaps in a quieter minute.
 				Passage::Held => {
 					debug!(id, "too many promotions a minute");
@@ -327,7 +333,7 @@ mod tests {
 	use codec::Encode;
 	use ringfence_primitives::{
 		envelope::{Body, Message},
-		Action, Confidence, Direction, Lifetime, Note, Severity, Terms, ThreatClass, Tlp,
+		Action, Confidence, Direction, Indicator, Lifetime, Network, Note, Severity, Terms, ThreatClass, Tlp,
 	};
 	use sp_core::Pair;
 	use tokio::sync::watch;
@@ -366,8 +372,8 @@ mod tests {
 				repeat_after: 600_000,
 			},
 			provisional: false,
-			protected: vec!["192.0.2.0/24".parse().unwrap()],
-			allowed: Vec::new(),
+			lists: Arc::new(Lists { protected: vec!["192.0.2.0/24".parse().unwrap()], ..Lists::default() }),
+			seen: Seen::default(),
 		};
 		let tray = Tray::open(directory.path()).unwrap();
 		let inbox = Inbox::new(PROVIDER, Keypair::from_seed([9; 32]), rules, tray, submitter, board);
@@ -438,6 +444,19 @@ mod tests {
 		fixture.receive(&letter_about(3, "203.0.113.9", 80));
 		fixture.receive(&letter_about(4, "203.0.113.9", 90));
 		assert_eq!(fixture.counts(), ([1, 0, 0, 0], 2));
+	}
+
+	#[test]
+	fn what_was_accepted_counts_as_seen_and_nothing_else() {
+		let mut fixture = fixture();
+		for (peer, confidence) in [("203.0.113.9", 80), ("203.0.113.10", 30), ("192.0.2.9", 80)] {
+			fixture.receive(&letter_about(3, peer, confidence));
+		}
+		let seen = |peer: &str| {
+			let indicator = Indicator::from(peer.parse::<Network>().unwrap());
+			fixture.inbox.rules.seen.ago(&indicator, now_ms()).is_some()
+		};
+		assert!(seen("203.0.113.9") && !seen("203.0.113.10") && !seen("192.0.2.9"));
 	}
 
 	#[test]

@@ -15,7 +15,8 @@ use super::{
 	notify::Supervisor,
 	now_ms,
 	observe::{self, History},
-	own,
+	own, popular,
+	seen::Seen,
 	sense::{Outlet, Sensor},
 	sessions::{Following, Parts, Sessions},
 	state::{Journal, Memory, StateError},
@@ -26,7 +27,7 @@ use super::{
 	tray::{Tray, TrayError},
 	vote::Voter,
 };
-use crate::core::report::Reporter;
+use crate::core::{report::Reporter, vet::Lists};
 use sp_core::Pair;
 use std::{
 	future::pending,
@@ -63,6 +64,9 @@ pub enum RunError {
 	/// What is left to a person.
 	#[error("state-dir: {0}")]
 	Tray(#[from] TrayError),
+	/// The lists of what many depend on.
+	#[error("vetting.popular: {0}")]
+	Popular(#[from] popular::ListsError),
 	/// The sensor's log.
 	#[error("eve.path: {0}")]
 	Tail(#[from] TailError),
@@ -160,6 +164,7 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 		let setup = Setup {
 			mode: config.mode,
 			protected: config.protected.clone(),
+			home: config.eve.as_ref().map(|eve| eve.judge.home.clone()).unwrap_or_default(),
 			allowed: config.allow.clone(),
 			uplink: config.uplink.clone(),
 			tier: provider.map(|provider| Tier::new(provider, keyring(&config.state_dir))),
@@ -199,17 +204,19 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 		tasks.spawn(task);
 		parts.links = Some(links);
 		disputes = Some(Disputes::Open(submitter.clone()));
-		parts.voter = config.vetting.map(|policy| {
-			let (protected, allowed) = (config.protected.clone(), config.allow.clone());
-			Voter::new(member, policy, protected, allowed, submitter.clone(), board.clone())
-		});
+		let (seen, popular) = (Seen::default(), popular::read(&config.popular)?);
+		let lists = Lists { protected: config.protected.clone(), allowed: config.allow.clone(), popular };
+		let lists = Arc::new(lists);
+		parts.voter = config
+			.vetting
+			.map(|policy| Voter::new(member, policy, lists.clone(), seen.clone(), submitter.clone(), board.clone()));
 		if let Some(policy) = config.inbox {
 			let rules = Rules {
 				policy,
 				settings: config.reporting.clone(),
 				provisional: config.provisional,
-				protected: config.protected.clone(),
-				allowed: config.allow.clone(),
+				lists,
+				seen: seen.clone(),
 			};
 			let tray = Tray::open(&config.state_dir)?;
 			parts.inbox = Some(Inbox::new(member, envelope.clone(), rules, tray, submitter.clone(), board.clone()));
@@ -226,7 +233,7 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 		}
 		if let Some(Eve { path, judge }) = config.eve {
 			let tail = Tail::open(&path)?;
-			let sensor = Sensor::new(judge, Reporter::new(config.reporting), outlet, submitter, board.clone());
+			let sensor = Sensor::new(judge, Reporter::new(config.reporting), outlet, seen, submitter, board.clone());
 			tasks.spawn_blocking(move || sensor.follow(&path, tail));
 		}
 	}

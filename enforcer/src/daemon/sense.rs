@@ -5,6 +5,7 @@ use super::{
 	excerpt,
 	household::Sealer,
 	now_ms,
+	seen::Seen,
 	status::Board,
 	submit::{Call, Job, Submitter},
 	tail::{LineError, Tail, TailError},
@@ -61,15 +62,23 @@ pub struct Sensor {
 	judge: Judge,
 	reporter: Reporter,
 	outlet: Outlet,
+	seen: Seen,
 	submitter: Submitter,
 	board: Arc<Board>,
 	complaints: Bucket,
 }
 
 impl Sensor {
-	/// A sensor that hands its reports to `submitter`.
-	pub fn new(judge: Judge, reporter: Reporter, outlet: Outlet, submitter: Submitter, board: Arc<Board>) -> Self {
-		Self { judge, reporter, outlet, submitter, board, complaints: Bucket::new(COMPLAINTS) }
+	/// A sensor that hands its reports to `submitter`, and tells `seen` what is proven.
+	pub fn new(
+		judge: Judge,
+		reporter: Reporter,
+		outlet: Outlet,
+		seen: Seen,
+		submitter: Submitter,
+		board: Arc<Board>,
+	) -> Self {
+		Self { judge, reporter, outlet, seen, submitter, board, complaints: Bucket::new(COMPLAINTS) }
 	}
 
 	/// Follows the file from where `tail` stands. Blocks its thread for ever.
@@ -115,6 +124,9 @@ impl Sensor {
 			}
 		};
 		let now = now_ms();
+		if finding.is_proven() {
+			self.seen.saw(&finding.indicator, now);
+		}
 		let report = match self.reporter.consider(&finding, now) {
 			Ok(report) => report,
 			Err(cause) => {

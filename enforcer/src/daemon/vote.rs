@@ -7,16 +7,17 @@
 use super::{
 	chain::{ChainError, Connection},
 	excerpt, now_ms,
+	seen::Seen,
 	status::Board,
 	submit::{Call, Job, Submitter},
 };
 use crate::core::{
 	hex,
 	report::{Bucket, Recent},
-	vet::{vet, VettingPolicy},
+	vet::{vet, Lists, Opinion, VettingPolicy},
 };
 use codec::DecodeAll;
-use ringfence_primitives::{call::MAX_BATCH, AccountBytes, Ballot, IndicatorId, Millis, Network, Proposal};
+use ringfence_primitives::{call::MAX_BATCH, AccountBytes, Ballot, IndicatorId, Millis, Shown};
 use std::{
 	collections::BTreeMap,
 	future::pending,
@@ -44,8 +45,8 @@ const COMPLAINTS: u32 = 60;
 pub struct Voter {
 	isp: AccountBytes,
 	policy: VettingPolicy,
-	protected: Vec<Network>,
-	allowed: Vec<Network>,
+	lists: Arc<Lists>,
+	sightings: Seen,
 	submitter: Submitter,
 	board: Arc<Board>,
 	seen: Recent,
@@ -109,18 +110,19 @@ impl Polls {
 }
 
 impl Voter {
-	/// A voter for the ISP `isp`, whichever of its keys the submitter signs with.
+	/// A voter for the ISP `isp`, whichever of its keys the submitter signs with. `sightings` are what its sensors and its
+	/// inbox saw.
 	pub fn new(
 		isp: AccountBytes,
 		policy: VettingPolicy,
-		protected: Vec<Network>,
-		allowed: Vec<Network>,
+		lists: Arc<Lists>,
+		sightings: Seen,
 		submitter: Submitter,
 		board: Arc<Board>,
 	) -> Self {
 		let (seen, shown, complaints) = (Recent::new(ON_ITS_WAY), Recent::new(KNOWN), Bucket::new(COMPLAINTS));
 		let polls = Polls::default();
-		Self { isp, policy, protected, allowed, submitter, board, seen, shown, complaints, polls }
+		Self { isp, policy, lists, sightings, submitter, board, seen, shown, complaints, polls }
 	}
 
 	/// Votes on what the node proposes, for as long as the connection holds.
@@ -151,16 +153,16 @@ impl Voter {
 	fn consider(&mut self, texts: &[String]) {
 		let together = texts.len() > 1;
 		for text in texts {
-			let decoded = hex::decode(text).ok().and_then(|bytes| Proposal::decode_all(&mut &bytes[..]).ok());
-			match decoded.filter(|proposal| proposal.id == proposal.indicator.id()) {
-				Some(proposal) => self.consider_one(&proposal, together),
+			let decoded = hex::decode(text).ok().and_then(|bytes| Shown::decode_all(&mut &bytes[..]).ok());
+			match decoded.filter(|Shown { proposal, .. }| proposal.id == proposal.indicator.id()) {
+				Some(shown) => self.consider_one(&shown, together),
 				None => self.complain("not a proposal", text),
 			}
 		}
 	}
 
-	fn consider_one(&mut self, proposal: &Proposal, together: bool) {
-		let now = now_ms();
+	fn consider_one(&mut self, shown: &Shown, together: bool) {
+		let (now, proposal) = (now_ms(), &shown.proposal);
 		// A vote that waits is decided on anew: the block may hold other terms than the pool did.
 		let held = self.polls.release(&proposal.id);
 		if !held && self.seen.contains(&proposal.id, now) {
@@ -170,8 +172,9 @@ impl Voter {
 		self.seen.insert(proposal.id, now);
 		self.shown.insert(proposal.id, now);
 		let id = hex::encode(&proposal.id);
-		let Some((vote, why)) = vet(&self.policy, proposal, &self.protected, &self.allowed) else {
-			info!(at = now, id, indicator = %proposal.indicator, "undecided");
+		let Opinion { vote, why } = vet(&self.policy, &self.lists, shown, self.sightings.ago(&proposal.indicator, now));
+		let Some(vote) = vote else {
+			info!(at = now, id, indicator = %proposal.indicator, why, "undecided");
 			return self.board.update(|status| status.counts.undecided += 1);
 		};
 		if !held {

@@ -4,28 +4,33 @@
 //! when a best block has it: vetting does not wait for finality. Whatever is still without this ISP's vote some blocks
 //! later is shown once more, since votes can get lost with a fork or a full pool. A dispute is shown when a best block has
 //! it.
+//!
+//! Each goes with what stands behind it ([`Backing`]), so that whoever vets by that need not ask back: the vote would miss
+//! the report's block.
 
 use super::{bytes32, internal};
 use crate::service::{Client, Pool};
-use codec::{Decode, Encode};
+use codec::{Decode, DecodeAll, Encode};
 use futures::StreamExt;
 use jsonrpsee::{
 	core::{async_trait, SubscriptionResult},
 	proc_macros::rpc,
 	PendingSubscriptionSink, SubscriptionMessage, SubscriptionSink,
 };
-use pallet_indicators::{api::IndicatorsApi, Call};
+use pallet_indicators::{api::IndicatorsApi, Call, RecordOf, Records};
 use pallet_tiers::api::TiersApi;
-use ringfence_primitives::{call::MAX_BATCH, AccountBytes, Indicator, IndicatorId, Proposal, Terms};
+use ringfence_primitives::{
+	call::MAX_BATCH, AccountBytes, Backing, Indicator, IndicatorId, MemberRole, Proposal, Shown, Terms, Vote,
+};
 use ringfence_runtime::{AccountId, Hash, Runtime, RuntimeCall, UncheckedExtrinsic, VERSION};
-use sc_client_api::BlockchainEvents;
+use sc_client_api::{BlockchainEvents, StorageProvider};
 use sc_transaction_pool_api::{InPoolTransaction, TransactionPool};
 use sp_api::{Core, ProvideRuntimeApi};
 use sp_blockchain::HeaderBackend;
-use sp_core::Bytes;
+use sp_core::{storage::StorageKey, Bytes};
 use sp_runtime::{generic::Preamble, MultiAddress};
 use std::{
-	collections::VecDeque,
+	collections::{BTreeMap, BTreeSet, VecDeque},
 	sync::Arc,
 	time::{SystemTime, UNIX_EPOCH},
 };
@@ -48,8 +53,8 @@ const MAX_QUESTIONS: usize = 4;
 
 #[rpc(server, namespace = "ringfence")]
 pub trait ProposalsApi {
-	/// Sends proposals that `isp` (32 bytes) has not voted on: all that are pending, then each as it is reported. One can
-	/// be sent several times.
+	/// Sends proposals that `isp` (32 bytes) has not voted on, each a SCALE-encoded [`Shown`]: all that are pending, then
+	/// each as it is reported. One can be sent several times.
 	#[subscription(name = "subscribeProposals" => "proposals", unsubscribe = "unsubscribeProposals", item = Vec<Bytes>)]
 	async fn subscribe_proposals(&self, isp: Bytes) -> SubscriptionResult;
 }
@@ -116,6 +121,31 @@ fn proposals(terms: Terms, indicators: Vec<Indicator>, reporter: AccountBytes, p
 		.collect()
 }
 
+/// Who voted what.
+type Votes = Vec<(AccountBytes, Vote)>;
+
+/// A member's trust, and whether it is an ISP.
+#[derive(Clone, Copy, Default)]
+struct Standing {
+	trust: u16,
+	is_isp: bool,
+}
+
+/// What stands behind the report of `reporter`, to all but `asks`. An ISP counts once.
+fn backing(reporter: AccountBytes, standing: Standing, votes: &[(AccountBytes, Vote)], asks: &AccountBytes) -> Backing {
+	let own = standing.is_isp.then_some(reporter);
+	let count = |counts: fn(Vote) -> bool| {
+		let voters = votes.iter().filter(|(_, vote)| counts(*vote)).map(|(isp, _)| *isp);
+		let isps: BTreeSet<AccountBytes> = voters.chain(own).filter(|isp| isp != asks).collect();
+		u32::try_from(isps.len()).unwrap_or(u32::MAX)
+	};
+	Backing {
+		trust: standing.trust,
+		witnesses: count(|vote| vote == Vote::Sighting),
+		approvals: count(Vote::is_approval),
+	}
+}
+
 /// One ISP's subscription.
 struct Session<'a> {
 	client: &'a Client,
@@ -126,27 +156,54 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-	async fn send(&self, proposals: &[Proposal]) -> SubscriptionResult {
+	/// Sends proposals with what stands behind them in the state of the block `at`.
+	async fn send(&self, at: Hash, proposals: Vec<Proposal>) -> SubscriptionResult {
 		if proposals.is_empty() {
 			return Ok(());
 		}
-		let items: Vec<Bytes> = proposals.iter().map(|proposal| proposal.encode().into()).collect();
+		let mut standings = BTreeMap::new();
+		let mut items: Vec<Bytes> = Vec::with_capacity(proposals.len());
+		for proposal in proposals {
+			let reporter = proposal.reporter;
+			let standing = *standings.entry(reporter).or_insert_with(|| self.standing(at, reporter));
+			let backing = backing(reporter, standing, &self.votes(at, proposal.id), &self.isp);
+			items.push(Shown { proposal, backing }.encode().into());
+		}
 		Ok(self.sink.send(SubscriptionMessage::from_json(&items)?).await?)
 	}
 
+	/// None to speak of, where the runtime does not answer: the proposal is worth showing all the same.
+	fn standing(&self, at: Hash, member: AccountBytes) -> Standing {
+		let info = self.client.runtime_api().member(at, member).ok().flatten().filter(|info| info.active);
+		info.map(|info| Standing { trust: info.trust, is_isp: info.role == MemberRole::Isp }).unwrap_or_default()
+	}
+
+	/// The votes on record about what awaits some. Read from the state itself, for there are hundreds in a block of
+	/// batches; a record of another runtime's layout is passed over.
+	fn votes(&self, at: Hash, id: IndicatorId) -> Votes {
+		let key = StorageKey(Records::<Runtime>::hashed_key_for(id));
+		let Ok(Some(data)) = self.client.storage(at, &key) else { return Votes::new() };
+		match RecordOf::<Runtime>::decode_all(&mut &data.0[..]) {
+			Ok(record) if record.awaits_votes() => {
+				record.votes.into_iter().map(|(isp, vote)| (isp.into(), vote)).collect()
+			}
+			_ => Votes::new(),
+		}
+	}
+
 	/// Shows proposals, and remembers to ask again at `height` plus [`AGAIN_AFTER`].
-	async fn show(&mut self, height: u32, proposals: Vec<Proposal>) -> SubscriptionResult {
+	async fn show(&mut self, height: u32, at: Hash, proposals: Vec<Proposal>) -> SubscriptionResult {
 		self.shown.extend(proposals.iter().map(|proposal| (height, proposal.id)));
 		let surplus = self.shown.len().saturating_sub(MAX_REMEMBERED);
 		self.shown.drain(..surplus);
-		self.send(&proposals).await
+		self.send(at, proposals).await
 	}
 
 	async fn show_all_pending(&mut self, height: u32, at: Hash) -> SubscriptionResult {
 		let mut after = None;
 		loop {
 			let (proposals, next) = self.client.runtime_api().pending(at, self.isp, after, PAGE).map_err(internal)?;
-			self.show(height, proposals).await?;
+			self.show(height, at, proposals).await?;
 			if next.is_none() {
 				return Ok(());
 			}
@@ -165,7 +222,7 @@ impl Session<'_> {
 			}
 			self.shown.drain(..ids.len());
 			let missed = self.client.runtime_api().awaiting(at, self.isp, ids).map_err(internal)?;
-			self.send(&missed).await?;
+			self.send(at, missed).await?;
 		}
 		Ok(())
 	}
@@ -194,7 +251,7 @@ impl ProposalsApiServer for Proposals {
 					let Some(transaction) = transaction else { return Ok(()) };
 					let mut reported = self.reported_by(&transaction);
 					reported.retain(|proposal| proposal.reporter != isp);
-					session.show(height, reported).await?;
+					session.show(height, best, reported).await?;
 					continue;
 				},
 				import = imports.next() => match import {
@@ -212,7 +269,7 @@ impl ProposalsApiServer for Proposals {
 				let mut reported = self.client.runtime_api().reported(block.hash).map_err(internal)?;
 				// An ISP's own report is its approval already; that somebody disputes it is worth knowing.
 				reported.retain(|proposal| proposal.reporter != isp || proposal.disputed);
-				session.show(height, reported).await?;
+				session.show(height, best, reported).await?;
 			}
 			session.show_again(height, best).await?;
 		}
@@ -222,7 +279,7 @@ impl ProposalsApiServer for Proposals {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use ringfence_primitives::{Action, Confidence, Direction, Lifetime, Note, Severity, ThreatClass, Tlp, Vote};
+	use ringfence_primitives::{Action, Confidence, Direction, Lifetime, Note, Severity, ThreatClass, Tlp};
 
 	fn terms() -> Terms {
 		Terms {
@@ -259,6 +316,24 @@ mod tests {
 		let vote = Call::vote { id: host(1).id(), terms: terms().hash(), vote: Vote::Approve };
 		assert_eq!(reported(vote), None);
 		assert_eq!(reported(Call::withdraw { id: host(1).id() }), None);
+	}
+
+	#[test]
+	fn who_reported_and_who_saw_it_stands_behind_it_once_and_the_one_that_asks_does_not_count() {
+		let isp = Standing { trust: 930, is_isp: true };
+		let votes = [
+			([1; 32], Vote::Approve),
+			([2; 32], Vote::Sighting),
+			([3; 32], Vote::Approve),
+			([4; 32], Vote::Reject),
+			([9; 32], Vote::Sighting),
+		];
+		let expected = Backing { trust: 930, witnesses: 2, approvals: 3 };
+		assert_eq!(backing([1; 32], isp, &votes, &[9; 32]), expected);
+		let fresh = Backing { trust: 930, witnesses: 1, approvals: 1 };
+		assert_eq!(backing([1; 32], isp, &[], &[9; 32]), fresh);
+		let researcher = Standing { trust: 800, is_isp: false };
+		assert_eq!(backing([5; 32], researcher, &[], &[9; 32]), Backing { trust: 800, ..Backing::default() });
 	}
 
 	#[test]

@@ -34,6 +34,7 @@ fn open(directory: &Path, tier: Option<Tier>) -> Enforcement {
 	Enforcement::open(Setup {
 		mode: Mode::DryRun,
 		protected: vec![network("192.0.2.0/24")],
+		home: Vec::new(),
 		allowed: vec![network("203.0.113.7")],
 		uplink: Vec::new(),
 		tier,

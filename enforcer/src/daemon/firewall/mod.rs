@@ -892,12 +892,13 @@ fn revise(table: &FlowTable, commands: &[Command], now: u64) -> Option<(FlowTabl
 	};
 	for command in commands {
 		match *command {
-			Command::BlockFlow { flow: signature, action, severity, timeout_ms } => {
+			Command::BlockFlow { flow: signature, action, severity, home, timeout_ms } => {
 				let ends_ms = now.saturating_add(timeout(timeout_ms));
 				told.refused.extend(revised.get_or_insert_with(begin).put(Flow {
 					signature,
 					action,
 					severity,
+					home,
 					ends_ms,
 				}));
 				touched.insert(signature);

@@ -14,6 +14,7 @@
 //!   jump from_limit     ip saddr @limit_in_v4_32 goto limited_in      (while over the element's rate)
 //!   jump from_watch     ip saddr . meta l4proto . th sport @watch_both_ep_v4 counter name watched_in
 //!   jump from_flow      meta l4proto 17 udp sport 53 ip saddr & mask @flow_0 goto dropped_in
+//!                       (ip daddr where it names no source and defends the own network)
 //!
 //! door                                             contact: where to_drop goes
 //!   ip saddr @protected_chain_v4_32 return           iifname != @uplinks update @contacts_v4 { ip saddr . ip daddr }
@@ -410,15 +411,17 @@ pub fn read_rule(bytes: &[u8]) -> Option<RuleSeen> {
 		let data = attribute(item, expression_attr::DATA).filter(|_| name == "lookup")?;
 		attribute_text(data, expression_attr::LOOKUP_SET)?.parse().ok()
 	});
-	let flow = match Side::ALL.into_iter().any(|side| flow_chain(side) == chain) {
-		true => {
+	let flow = match Side::ALL.into_iter().find(|side| flow_chain(*side) == chain) {
+		Some(side) => {
 			let data = attribute(bytes, rule_attr::USERDATA)?;
 			let record = user_data(data).find(|(kind, _)| *kind == rule_attr::USERDATA_FLOW)?.1;
 			let (slot, signature, action, severity) =
 				<(Slot, FlowSignature, Action, Severity)>::decode_all(&mut &record[..]).ok()?;
-			Some((slot, Flow { signature, action, severity, ends_ms: 0 }))
+			// What defends the own network stands where sources are looked at.
+			let home = signature.source.is_none() && side == Side::From;
+			Some((slot, Flow { signature, action, severity, home, ends_ms: 0 }))
 		}
-		false => None,
+		None => None,
 	};
 	Some(RuleSeen { newcomer: chain == NEWCOMERS, set, flow })
 }
@@ -796,8 +799,8 @@ pub fn flush_flows(batch: &mut Batch) {
 pub fn add_flow(batch: &mut Batch, slot: Slot, flow: &Flow) {
 	/// What nft shows of a comment.
 	const COMMENT: usize = 127;
-	let Some((side, network)) = flow::peer(&flow.signature) else { return };
-	let shape = Shape::network(&network);
+	let Some((looked_up, network)) = flow::peer(&flow.signature) else { return };
+	let (side, shape) = (flow.side(), Shape::network(&network));
 	// A signature's text is ASCII.
 	let mut comment: Vec<u8> = flow.signature.to_string().bytes().take(COMMENT).collect();
 	comment.push(0);
@@ -812,7 +815,7 @@ pub fn add_flow(batch: &mut Batch, slot: Slot, flow: &Flow) {
 			let mut e = Expressions(a);
 			e.family(shape.family());
 			flow::matches(&flow.signature).for_each(|found| e.matches(found));
-			e.address(side, shape);
+			e.address(looked_up, shape);
 			e.is_in(&flow_set(slot));
 			match flow.action {
 				Action::Drop => e.verdict(libc::NFT_GOTO, Some(counter(Kind::Drop, side))),
@@ -1276,7 +1279,13 @@ mod tests {
 			icmp: Some(flow::IcmpMatch { kind: 128, code: Some(1) }),
 			packet_length: flow::LengthRange::new(10_000, 65_534),
 		};
-		Flow { signature, action: Action::RateLimit(PacketRate::MAX), severity: Severity::Critical, ends_ms: 0 }
+		Flow {
+			signature,
+			action: Action::RateLimit(PacketRate::MAX),
+			severity: Severity::Critical,
+			home: false,
+			ends_ms: 0,
+		}
 	}
 
 	#[test]
