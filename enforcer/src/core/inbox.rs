@@ -9,15 +9,18 @@
 
 use super::{
 	report::{Report, Settings},
-	vet::{weigh, Bounds, Lists, Opinion},
+	vet::{weigh, weigh_flow, Bounds, Lists, Opinion, Origin},
 };
-use ringfence_primitives::{envelope::Body, Confidence, Decision, Indicator, Millis, Note, Severity, Terms, Vote};
+use ringfence_primitives::{
+	envelope::Body, AccountBytes, Action, Confidence, Decision, Indicator, Millis, Note, PacketRate, Severity, Terms,
+	Vote,
+};
 
 /// The widest networks that are promoted without a person: those that the chain calls wide are not.
 const WIDEST: (u8, u8) = (24, 48);
 
 /// When a subscriber's report becomes the provider's own.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InboxPolicy {
 	/// The least confidence that is promoted.
 	pub promote_min_confidence: Confidence,
@@ -29,6 +32,9 @@ pub struct InboxPolicy {
 	pub per_household: u32,
 	/// Milliseconds between two batches of answers.
 	pub answer_every: Millis,
+	/// Subscribers that may have the others stop floods to their own networks, and these networks. Such a report names the
+	/// address under attack.
+	pub defended: Vec<Origin>,
 }
 
 /// What becomes of a message.
@@ -43,9 +49,9 @@ pub enum Verdict {
 }
 
 impl InboxPolicy {
-	/// What becomes of `body`, which a subscriber sent. `settings` are those of the provider's own reports; `lists` are
-	/// its own.
-	pub fn judge(&self, body: &Body, settings: &Settings, lists: &Lists) -> Verdict {
+	/// What becomes of `body`, which the subscriber `from` sent. `settings` are those of the provider's own reports; `lists`
+	/// are its own.
+	pub fn judge(&self, body: &Body, from: &AccountBytes, settings: &Settings, lists: &Lists) -> Verdict {
 		let bounds = Bounds {
 			min_confidence: self.promote_min_confidence,
 			min_severity: self.promote_min_severity,
@@ -54,11 +60,19 @@ impl InboxPolicy {
 			reject_overlap: true,
 		};
 		match body {
-			Body::Report(indicator, terms) => match weigh(&bounds, lists, indicator, terms) {
-				Opinion { vote: Some(Vote::Reject), why } => Verdict::Dismiss(why),
-				Opinion { vote: Some(_), .. } => Verdict::Promote(Box::new(own_report(settings, indicator, terms))),
-				Opinion { vote: None, .. } => Verdict::Leave,
-			},
+			Body::Report(indicator, terms) => {
+				let opinion = match indicator {
+					Indicator::Flow(flow) if flow.source.is_none() => {
+						weigh_flow(&bounds, lists, &self.defended, flow, terms, from)
+					}
+					_ => weigh(&bounds, lists, indicator, terms),
+				};
+				match opinion {
+					Opinion { vote: Some(Vote::Reject), why } => Verdict::Dismiss(why),
+					Opinion { vote: Some(_), .. } => Verdict::Promote(Box::new(own_report(settings, indicator, terms))),
+					Opinion { vote: None, .. } => Verdict::Leave,
+				}
+			}
 			// Whether an indicator does harm cannot be read off its name.
 			Body::Dispute(_) => Verdict::Leave,
 			Body::TierKey(_) | Body::Whitelist(_) => Verdict::Dismiss("nothing that a subscriber tells".into()),
@@ -78,13 +92,24 @@ pub fn own_report(settings: &Settings, indicator: &Indicator, terms: &Terms) -> 
 		severity: terms.severity,
 		confidence,
 		direction: settings.direction,
-		action: settings.action,
+		action: action(settings, indicator, terms),
 		tlp: settings.tlp,
 		lifetime: settings.lifetime,
 		evidence: None,
 		note: Note::default(),
 	};
 	Report { id: indicator.id(), indicator: indicator.clone(), terms }
+}
+
+/// The provider's own action; where a household under a flood asks for a limit, since a drop would hit what is innocent, that
+/// limit, rounded up to a power of two so that it tells little.
+fn action(settings: &Settings, indicator: &Indicator, terms: &Terms) -> Action {
+	match (indicator, settings.action, terms.action) {
+		(Indicator::Flow(_), Action::Drop, Action::RateLimit(rate)) => {
+			Action::RateLimit(rate.get().checked_next_power_of_two().and_then(PacketRate::new).unwrap_or(rate))
+		}
+		_ => settings.action,
+	}
 }
 
 /// The same for the provider's own subscribers only, from `now` on.
@@ -117,6 +142,7 @@ mod tests {
 			per_minute: 600,
 			per_household: 30,
 			answer_every: 60_000,
+			defended: Vec::new(),
 		}
 	}
 
@@ -160,7 +186,7 @@ mod tests {
 
 	fn judge(peer: &str, confidence: u8, severity: Severity) -> Verdict {
 		let body = Body::Report(network(peer).into(), marked(confidence, severity));
-		policy().judge(&body, &settings(), &lists())
+		policy().judge(&body, &[7; 32], &settings(), &lists())
 	}
 
 	#[test]
@@ -176,8 +202,39 @@ mod tests {
 		assert_eq!(judge("203.0.113.9", 49, Severity::High), Verdict::Leave);
 		assert_eq!(judge("203.0.113.9", 100, Severity::Low), Verdict::Leave);
 		assert_eq!(judge("203.0.112.0/23", 100, Severity::High), Verdict::Leave);
-		let dispute = policy().judge(&Body::Dispute([1; 32]), &settings(), &lists());
+		let dispute = policy().judge(&Body::Dispute([1; 32]), &[7; 32], &settings(), &lists());
 		assert_eq!(dispute, Verdict::Leave);
+	}
+
+	#[test]
+	fn a_flood_to_the_households_own_network_is_stopped_and_to_nobody_elses() {
+		use ringfence_primitives::{FlowSignature, PortRange};
+		let defended = vec![
+			Origin { member: [7; 32], networks: vec![network("203.0.113.32/27")] },
+			Origin { member: [8; 32], networks: vec![network("203.0.113.64/27")] },
+		];
+		let policy = InboxPolicy { defended, ..policy() };
+		let judge = |destination: &str, ports, action| {
+			let flow = FlowSignature {
+				protocol: Some(17),
+				destination: Some(network(destination)),
+				destination_ports: ports,
+				..FlowSignature::default()
+			};
+			let body = Body::Report(Indicator::Flow(flow), Terms { action, ..marked(80, Severity::High) });
+			policy.judge(&body, &[7; 32], &settings(), &lists())
+		};
+		let port = PortRange::new(53, 53);
+		let promoted = |verdict| match verdict {
+			Verdict::Promote(report) => Some(report.terms.action),
+			_ => None,
+		};
+		let limit = |rate| Action::RateLimit(PacketRate::new(rate).unwrap());
+		assert_eq!(promoted(judge("203.0.113.42", port, Action::Drop)), Some(Action::Drop));
+		assert_eq!(promoted(judge("203.0.113.42", port, limit(300))), Some(limit(512)));
+		assert!(matches!(judge("203.0.113.74", port, Action::Drop), Verdict::Dismiss(_)), "a neighbour's");
+		assert_eq!(judge("198.51.100.1", port, Action::Drop), Verdict::Leave, "nobody's");
+		assert_eq!(judge("203.0.113.42", None, Action::Drop), Verdict::Leave, "it would be cut off");
 	}
 
 	#[test]
@@ -186,7 +243,7 @@ mod tests {
 			assert!(matches!(judge(peer, 100, Severity::Critical), Verdict::Dismiss(_)), "{peer}");
 		}
 		let key = Body::TierKey(TierKey { number: 1, secret: [1; 32] });
-		assert!(matches!(policy().judge(&key, &settings(), &lists()), Verdict::Dismiss(_)));
+		assert!(matches!(policy().judge(&key, &[7; 32], &settings(), &lists()), Verdict::Dismiss(_)));
 	}
 
 	#[test]

@@ -106,7 +106,9 @@ impl Opinion {
 pub fn vet(policy: &VettingPolicy, lists: &Lists, shown: &Shown, seen_ago: Option<Millis>) -> Opinion {
 	let Shown { proposal: Proposal { indicator, terms, reporter, disputed, .. }, backing } = shown;
 	let scope = || match indicator {
-		Indicator::Flow(flow) if flow.source.is_none() => policy.undue(flow, terms, reporter),
+		Indicator::Flow(flow) if flow.source.is_none() => {
+			undue(&policy.origins, policy.widest_destination(), flow, terms, reporter)
+		}
 		_ => too_wide(&policy.bounds, indicator),
 	};
 	if let Some(barred) = lists.bar(&policy.bounds, indicator).or_else(scope) {
@@ -143,6 +145,29 @@ pub fn weigh(bounds: &Bounds, lists: &Lists, indicator: &Indicator, terms: &Term
 	if let Some(barred) = lists.bar(bounds, indicator).or_else(|| too_wide(bounds, indicator)) {
 		return barred;
 	}
+	believe(bounds, terms)
+}
+
+/// What is thought of dropping what `flow` describes, which names no source, on the word of `reporter` alone: a subscriber
+/// whose networks `origins` name.
+pub fn weigh_flow(
+	bounds: &Bounds,
+	lists: &Lists,
+	origins: &[Origin],
+	flow: &FlowSignature,
+	terms: &Terms,
+	reporter: &AccountBytes,
+) -> Opinion {
+	let barred = lists.bar(bounds, &Indicator::Flow(*flow));
+	let widest = (bounds.widest_v4, bounds.widest_v6);
+	if let Some(barred) = barred.or_else(|| undue(origins, widest, flow, terms, reporter)) {
+		return barred;
+	}
+	believe(bounds, terms)
+}
+
+/// Whether the terms alone are enough.
+fn believe(bounds: &Bounds, terms: &Terms) -> Opinion {
 	let facts = format!("confidence {}, severity {}", terms.confidence.get(), terms.severity);
 	match terms.confidence >= bounds.min_confidence && terms.severity >= bounds.min_severity {
 		true => Opinion::vote(Vote::Approve, facts),
@@ -185,29 +210,40 @@ fn too_wide(bounds: &Bounds, indicator: &Indicator) -> Option<Opinion> {
 }
 
 impl VettingPolicy {
-	/// Why `flow`, which names no source, is not for `reporter` to ask for, or not for a policy to approve.
-	fn undue(&self, flow: &FlowSignature, terms: &Terms, reporter: &AccountBytes) -> Option<Opinion> {
-		let Some(destination) = flow.destination else { return Some(Opinion::leave("names nobody")) };
-		let networks = self.origins.iter().flat_map(|origin| origin.networks.iter().map(move |n| (&origin.member, n)));
-		let touched = networks.filter(|(_, network)| network.overlaps(&destination));
-		// The narrowest around it says whose it is, and what lies in it must not be another's either.
-		let (around, inside): (Vec<_>, Vec<_>) = touched.partition(|(_, network)| network.contains(&destination));
-		let home = around.into_iter().max_by_key(|(_, network)| network.prefix());
-		let foreign = home.into_iter().chain(inside).find(|(member, _)| *member != reporter);
-		if let Some((_, network)) = foreign {
-			return Some(Opinion::vote(Vote::Reject, format!("goes to {network}, which is not its reporter's")));
-		}
-		if home.is_none() {
-			return Some(Opinion::leave(format!("{destination} is not known to be its reporter's")));
-		}
-		if !is_narrow(&destination, self.destination_v4, self.destination_v6) {
-			return Some(Opinion::leave(format!("{destination} is wider than a policy may approve")));
-		}
-		if !flow::is_specific(flow) {
-			return Some(Opinion::leave("says too little of the packets: it would cut its destination off"));
-		}
-		(terms.action == Action::Watch).then(|| Opinion::leave("a flow to be watched stops nothing"))
+	fn widest_destination(&self) -> (u8, u8) {
+		(self.destination_v4, self.destination_v6)
 	}
+}
+
+/// Why `flow`, which names no source, is not for `reporter` to ask for, or not for a policy to approve. `origins` says whose
+/// its destination may be, `widest` how short that destination's prefix.
+fn undue(
+	origins: &[Origin],
+	widest: (u8, u8),
+	flow: &FlowSignature,
+	terms: &Terms,
+	reporter: &AccountBytes,
+) -> Option<Opinion> {
+	let Some(destination) = flow.destination else { return Some(Opinion::leave("names nobody")) };
+	let networks = origins.iter().flat_map(|origin| origin.networks.iter().map(move |n| (&origin.member, n)));
+	let touched = networks.filter(|(_, network)| network.overlaps(&destination));
+	// The narrowest around it says whose it is, and what lies in it must not be another's either.
+	let (around, inside): (Vec<_>, Vec<_>) = touched.partition(|(_, network)| network.contains(&destination));
+	let home = around.into_iter().max_by_key(|(_, network)| network.prefix());
+	let foreign = home.into_iter().chain(inside).find(|(member, _)| *member != reporter);
+	if let Some((_, network)) = foreign {
+		return Some(Opinion::vote(Vote::Reject, format!("goes to {network}, which is not its reporter's")));
+	}
+	if home.is_none() {
+		return Some(Opinion::leave(format!("{destination} is not known to be its reporter's")));
+	}
+	if !is_narrow(&destination, widest.0, widest.1) {
+		return Some(Opinion::leave(format!("{destination} is wider than a policy may approve")));
+	}
+	if !flow::is_specific(flow) {
+		return Some(Opinion::leave("says too little of the packets: it would cut its destination off"));
+	}
+	(terms.action == Action::Watch).then(|| Opinion::leave("a flow to be watched stops nothing"))
 }
 
 #[cfg(test)]

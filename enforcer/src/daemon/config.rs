@@ -350,6 +350,7 @@ struct RawInbox {
 	per_household: u32,
 	#[serde(with = "humantime_serde")]
 	answer_every: Duration,
+	defended: Vec<RawOrigin>,
 }
 
 impl Default for RawInbox {
@@ -360,6 +361,7 @@ impl Default for RawInbox {
 			per_minute: 600,
 			per_household: 30,
 			answer_every: Duration::from_secs(60),
+			defended: Vec::new(),
 		}
 	}
 }
@@ -671,24 +673,25 @@ impl RawVetting {
 			seen_within: millis(self.seen_within),
 			destination_v4: self.widest_destination_v4,
 			destination_v6: self.widest_destination_v6,
-			origins: origins(self.origin)?,
+			origins: origins("vetting.origin", self.origin)?,
 		})
 	}
 }
 
 /// Whose networks are whose. One that is named for two members would be nobody's.
-fn origins(raw: Vec<RawOrigin>) -> Result<Vec<Origin>, ConfigError> {
+/// The networks of members. `key` is the table's.
+fn origins(key: &'static str, raw: Vec<RawOrigin>) -> Result<Vec<Origin>, ConfigError> {
 	let mut owners: BTreeMap<Network, AccountBytes> = BTreeMap::new();
 	let mut origins = Vec::with_capacity(raw.len());
 	for RawOrigin { member, networks } in raw {
-		let member = hex::digest(&member).map_err(|e| invalid("vetting.origin.member", e))?;
+		let member = hex::digest(&member).map_err(|e| invalid(key, format!("member: {e}")))?;
 		for network in &networks {
 			if owners.insert(*network, member).is_some_and(|owner| owner != member) {
-				return Err(invalid("vetting.origin.networks", format!("{network} is named for two members")));
+				return Err(invalid(key, format!("{network} is named for two members")));
 			}
 		}
 		if owners.len() > MAX_ORIGINATED {
-			return Err(invalid("vetting.origin.networks", format!("more than {MAX_ORIGINATED} in all")));
+			return Err(invalid(key, format!("more than {MAX_ORIGINATED} in all")));
 		}
 		origins.push(Origin { member, networks });
 	}
@@ -712,6 +715,7 @@ impl RawInbox {
 			per_minute: self.per_minute,
 			per_household: self.per_household,
 			answer_every: millis(self.answer_every),
+			defended: origins("inbox.defended", self.defended)?,
 		})
 	}
 }

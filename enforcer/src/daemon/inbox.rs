@@ -247,7 +247,7 @@ impl Inbox {
 		match envelope::open(&self.keypair, Sender::Signed, &context, &envelope, now, LETTER_AGE) {
 			Ok((message, key)) => {
 				let Rules { policy, settings, lists, .. } = &self.rules;
-				let verdict = policy.judge(&message.body, settings, lists);
+				let verdict = policy.judge(&message.body, &from, settings, lists);
 				let item = Item { letter: name, from, at: now, body: message.body, answer_key: key.to_bytes() };
 				self.act(verdict, item, &key, now);
 			}
