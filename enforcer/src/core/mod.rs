@@ -14,6 +14,7 @@ pub mod own;
 pub mod policy;
 pub mod proof;
 pub mod pulse;
+pub mod record;
 pub mod report;
 pub mod roster;
 pub mod ruleset;
