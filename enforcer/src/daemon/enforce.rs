@@ -25,7 +25,7 @@
 use super::{
 	config::Mode,
 	control::{self, Agreement, Answer, Exempt, Request, Source, Why},
-	firewall::{self, Allowed, Applied, Conntrack, Firewall, FirewallError, Local, Opened},
+	firewall::{self, Allowed, Applied, Conntrack, Firewall, FirewallError, Local, Opened, Peers},
 	now_ms,
 	observe::history::{Event, History, Outcome},
 	state::{self, Durable, Memory, State, StateError},
@@ -602,15 +602,18 @@ impl Enforcement {
 		self.open_table()
 	}
 
-	/// Fills the firewall from the store, beside what it holds, and swaps.
+	/// Fills the firewall from the store, beside what it holds, and swaps. Then it holds what it should and nothing else, and
+	/// the established connections of those who are dropped are ended.
 	fn fill(&mut self) -> Result<(), EnforceError> {
 		let (now, began) = (self.now(), Instant::now());
+		let mut peers = self.peers();
 		self.blind = now_ms() < self.store.clock();
 		self.again.clear();
 		let Self { firewall: Some(firewall), store, policy, household, again, .. } = self else { return Ok(()) };
 		let judge = Judge { policy, tier: store.tier(), household, now };
 		let mut loading = firewall.loading()?;
 		let loaded = every(store, &judge, again, |commands| {
+			commands.iter().for_each(|command| peers.note(command));
 			tell_flows(&firewall.load(&mut loading, commands)?);
 			Ok(())
 		});
@@ -624,6 +627,7 @@ impl Enforcement {
 		};
 		firewall.swap(loading)?;
 		self.remember_lists();
+		self.end_connections(&peers.dropped());
 		let took_ms = began.elapsed().as_millis() as u64;
 		info!(at = now_ms(), blocks, took_ms, seq = self.store.cursor().seq, "filled from the store");
 		Ok(())
@@ -861,14 +865,27 @@ impl Enforcement {
 		Ok(failed)
 	}
 
+	/// Who has connections now.
+	fn peers(&mut self) -> Peers {
+		let Some(conntrack) = &mut self.conntrack else { return Peers::default() };
+		conntrack.peers().unwrap_or_else(|cause| {
+			warn!(at = now_ms(), %cause, "established connections cannot be read");
+			Peers::default()
+		})
+	}
+
 	/// Ends the established connections of peers that are dropped from now on.
 	fn cut(&mut self, commands: &[Command]) {
-		let Some(conntrack) = &mut self.conntrack else { return };
 		let targets = commands.iter().filter_map(|command| match command {
 			Command::Block { target, action: Action::Drop, .. } => Some(*target),
 			_ => None,
 		});
 		let targets: Vec<Target> = targets.collect();
+		self.end_connections(&targets);
+	}
+
+	fn end_connections(&mut self, targets: &[Target]) {
+		let Some(conntrack) = &mut self.conntrack else { return };
 		if targets.is_empty() {
 			return;
 		}
@@ -876,7 +893,7 @@ impl Enforcement {
 		let allowed = self.household.allowed(now).map(|wish| wish.network);
 		let spared = self.policy.protected().copied().chain(self.setup.allowed.iter().copied()).chain(allowed);
 		let spared: Vec<Network> = spared.collect();
-		match conntrack.cut(&targets, &spared) {
+		match conntrack.cut(targets, &spared) {
 			Ok(0) => {}
 			Ok(connections) => info!(at = now_ms(), connections, "cut"),
 			Err(cause) => warn!(at = now_ms(), %cause, "established connections were not cut"),
@@ -1203,52 +1220,56 @@ impl Enforcement {
 		}
 	}
 
-	/// Looks whether the kernel has all that the store has, and gives it what it has not.
+	/// Looks whether the kernel has all that the store has, and gives it everything anew.
 	fn verified(&mut self, digest: Agreement) -> Answer {
-		match self.compare() {
-			Ok((missing, healed)) => Answer::Verified(control::Verified {
+		let compared = self.compare();
+		match self.mind(compared) {
+			Ok(missing) => Answer::Verified(control::Verified {
 				seq: self.store.cursor().seq,
 				entries: self.store.count() + self.store.tier().len() as u64,
 				digest,
 				missing,
-				healed,
+				healed: missing,
 			}),
 			Err(cause) => Answer::Failed { cause: cause.to_string() },
 		}
 	}
 
-	fn compare(&mut self) -> Result<(u64, u64), EnforceError> {
-		let now = self.now();
+	/// How many blocks the kernel had not. Now it has them, and nothing beside.
+	///
+	/// What it has too much only a list of everything would show, and the kernel takes a minute to list a million elements.
+	/// So the owner's lists are set anew, and all blocks filled anew beside those in force: a second, for as many.
+	fn compare(&mut self) -> Result<u64, EnforceError> {
 		if !self.is_intact()? {
 			self.rebuild()?;
 		}
-		let Self { firewall: Some(firewall), store, policy, household, .. } = self else { return Ok((0, 0)) };
+		let missing = self.missing()?;
+		if missing > 0 {
+			warn!(at = now_ms(), missing, "the kernel lacked blocks");
+		}
+		self.reconfigure()?;
+		self.fill_or_rebuild()?;
+		Ok(missing)
+	}
+
+	/// How many blocks the kernel has not that it should have.
+	fn missing(&mut self) -> Result<u64, EnforceError> {
+		let now = self.now();
+		let Self { firewall: Some(firewall), store, policy, household, .. } = self else { return Ok(0) };
 		let judge = Judge { policy, tier: store.tier(), household, now };
-		let (mut missing, mut healed, mut aside) = (0_u64, 0_u64, BTreeMap::new());
+		let (mut missing, mut aside) = (0_u64, BTreeMap::new());
 		every(store, &judge, &mut aside, |commands| {
 			let lasting = commands.iter().filter_map(|command| match *command {
 				Command::Block { target, direction, action, timeout_ms } if timeout_ms > SOON => {
-					Some((target, (direction, action, *command)))
+					Some((target, direction, action))
 				}
 				_ => None,
 			});
-			let lasting: BTreeMap<Target, _> = lasting.collect();
-			let expected: Vec<(Target, Direction, Action)> =
-				lasting.iter().map(|(target, (direction, action, _))| (*target, *direction, *action)).collect();
-			let lost = firewall.missing(&expected)?;
-			missing += lost.len() as u64;
-			let again: Vec<Command> =
-				lost.iter().filter_map(|target| lasting.get(target)).map(|(_, _, command)| *command).collect();
-			if !again.is_empty() {
-				firewall.apply(&again)?;
-				healed += again.len() as u64;
-			}
+			let lasting: Vec<(Target, Direction, Action)> = lasting.collect();
+			missing += firewall.missing(&lasting)?.len() as u64;
 			Ok(())
 		})?;
-		if missing > 0 {
-			warn!(at = now_ms(), missing, healed, "the kernel lacked blocks");
-		}
-		Ok((missing, healed))
+		Ok(missing)
 	}
 
 	/// Answers a person.
