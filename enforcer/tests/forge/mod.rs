@@ -194,6 +194,13 @@ pub fn heartbeat(members: &[u8], set: u64, number: u32, log: &[Change], digest: 
 	item(members, set, number, &state, head, head.seq + 1, &[], &wanted)
 }
 
+/// The first item of a snapshot at block `number`, by which `digest` is in force and nothing is protected.
+pub fn opening(members: &[u8], set: u64, number: u32, log: &[Change], digest: Vec<u8>) -> Value {
+	let (state, head) = state(log, digest);
+	let wanted = [keys::log_head(), keys::active_digest(), keys::protected_networks()].map(|key| key.to_vec());
+	json!({ "opening": item(members, set, number, &state, head, head.seq + 1, &[], &wanted) })
+}
+
 /// The answer to who asks for the whitelist of `asked`, where that of `owner` is on record.
 pub fn whitelist(
 	members: &[u8],

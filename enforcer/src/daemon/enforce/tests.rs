@@ -1,4 +1,4 @@
-//! Dry runs: everything but the kernel. What the kernel does is told by `tests/firewall.rs`.
+//! Dry runs: everything but the kernel. What the kernel does is told by `tests/firewall.rs` and `tests/actor.rs`.
 
 use super::*;
 use crate::{
