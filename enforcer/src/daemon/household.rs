@@ -64,8 +64,8 @@ const LOOK: Duration = Duration::from_secs(30);
 const LOOKS: usize = 16;
 /// Times that a whitelist is looked up before it is given up.
 const WHITELIST_LOOKS: u32 = 20;
-/// How long after it was subscribed to a node may take to hand over the whitelist on record, and how often that is looked
-/// at from then on. Each look costs a proof.
+/// How long a node may take at first to hand over the whitelist on record, and how often that is looked at from then on.
+/// Each look costs a proof.
 const HANDED_OVER: Duration = Duration::from_secs(45);
 const HANDED_OVER_EVERY: Duration = Duration::from_secs(6 * 3_600);
 /// Lines about letters that are none, a minute.
@@ -340,21 +340,21 @@ impl Household {
 	async fn receive_all(&mut self, connection: &Connection) -> Result<(), HouseholdError> {
 		let mut looks = interval(LOOK);
 		looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+		let mut ask_at = Instant::now() + HANDED_OVER;
 		loop {
 			let mut letters = connection.letters(&self.sealer.member).await?;
-			let mut ask_at = Instant::now() + HANDED_OVER;
 			loop {
 				let item = tokio::select! {
 					item = letters.next() => item,
 					_ = looks.tick() => {
 						self.look_for_answers(connection).await;
-						match self.unrecorded.take() {
-							Some((letter, looks)) => self.take_whitelist(connection, letter, looks).await?,
-							None if Instant::now() >= ask_at => {
-								ask_at = Instant::now() + HANDED_OVER_EVERY;
-								self.miss_whitelist(connection).await?;
-							}
-							None => {}
+						if let Some((letter, looks)) = self.unrecorded.take() {
+							self.take_whitelist(connection, letter, looks).await?;
+						}
+						// Whatever else it sends meanwhile.
+						if Instant::now() >= ask_at {
+							ask_at = Instant::now() + HANDED_OVER_EVERY;
+							self.miss_whitelist(connection).await?;
 						}
 						continue;
 					}
