@@ -29,8 +29,6 @@ mod orders;
 mod people;
 mod snapshot;
 mod table;
-#[cfg(test)]
-mod tests;
 mod verify;
 
 pub use orders::Enforcer;
@@ -389,3 +387,6 @@ impl Enforcement {
 		});
 	}
 }
+
+#[cfg(test)]
+mod tests;
