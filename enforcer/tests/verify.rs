@@ -12,9 +12,11 @@ use ringfence_enforcer::core::{
 	frame::{Cursor, Frame, FrameError},
 	hex,
 	proof::ProofError,
+	record::RecordProof,
 };
 use ringfence_primitives::{
-	Action, ActiveDigest, Address, Confidence, Decision, Direction, Indicator, Severity, ThreatClass,
+	envelope::WhitelistRecord, Action, ActiveDigest, Address, Confidence, Decision, Direction, Indicator, Severity,
+	ThreatClass,
 };
 use serde_json::{json, Value};
 use sp_core::H256;
@@ -485,5 +487,62 @@ mod frames {
 			}
 			prop_assert!(frame.verify(&set, 0).is_err());
 		}
+	}
+}
+
+mod whitelists {
+	use super::*;
+
+	const OWNER: [u8; 32] = [7; 32];
+	const RECORD: WhitelistRecord = WhitelistRecord { hash: [8; 32], number: 3, block: 5, index: 1 };
+
+	/// What a gateway makes of an answer about its own owner.
+	fn read(answer: Value, newest: u32) -> Result<Option<WhitelistRecord>, FrameError> {
+		RecordProof::decode(answer)?.verify(&OWNER, &first_set(&FOUR), newest)
+	}
+
+	#[test]
+	fn the_record_is_proven_and_so_is_that_there_is_none() {
+		assert_eq!(read(whitelist(&THREE, 0, 9, &OWNER, &RECORD, &OWNER), 0).unwrap(), Some(RECORD));
+		let (other, answer) = ([9; 32], |owner| whitelist(&THREE, 0, 9, owner, &RECORD, &OWNER));
+		assert_eq!(read(answer(&other), 0).unwrap(), None);
+	}
+
+	#[test]
+	fn what_the_node_says_beside_the_proof_does_not_count() {
+		let mut answer = whitelist(&THREE, 0, 9, &OWNER, &RECORD, &OWNER);
+		answer["record"] = json!({ "hash": hex::encode(&[1; 32]), "number": 4, "block": 6, "index": 0 });
+		assert_eq!(read(answer, 0).unwrap(), Some(RECORD));
+	}
+
+	#[test]
+	fn a_record_that_is_not_final_old_or_another_owners_is_refused() {
+		let few = whitelist(&[1, 2], 0, 9, &OWNER, &RECORD, &OWNER);
+		assert!(matches!(read(few, 0), Err(FrameError::Finality(9, _))));
+		let old = read(whitelist(&THREE, 0, 9, &OWNER, &RECORD, &OWNER), 10).unwrap_err();
+		assert!(matches!(old, FrameError::Stale { number: 9, newest: 10 }) && old.is_behind());
+		let later = read(whitelist(&THREE, 1, 9, &OWNER, &RECORD, &OWNER), 0).unwrap_err();
+		assert!(later.wants_handoff());
+		// The proof of the way to another owner's, of the same block.
+		let elsewhere = whitelist(&THREE, 0, 9, &OWNER, &RECORD, &[9; 32]);
+		let refused = read(elsewhere, 0);
+		assert!(matches!(refused, Err(FrameError::Proof(9, _))), "{refused:?}");
+	}
+
+	#[test]
+	fn nothing_can_be_left_out_changed_or_added() {
+		let sound = whitelist(&THREE, 0, 9, &OWNER, &RECORD, &OWNER);
+		let with = |change: &dyn Fn(&mut Vec<Value>)| {
+			let mut answer = sound.clone();
+			change(answer["proof"].as_array_mut().unwrap());
+			read(answer, 0)
+		};
+		let last = sound["proof"].as_array().unwrap().len() - 1;
+		assert!(with(&|proof| drop(proof.remove(last))).is_err());
+		assert!(with(&|proof| proof.push(json!("0x00"))).is_err());
+		assert!(with(&|proof| proof[last] = json!("0x0102")).is_err());
+		assert!(matches!(RecordProof::decode(json!(null)), Err(FrameError::Json(_))));
+		let many = with(&|proof| *proof = vec![json!("0x"); 10_000]);
+		assert!(matches!(many, Err(FrameError::ProofTooLong(10_000))));
 	}
 }

@@ -3,6 +3,7 @@
 //! These keys are part of the contract between the chain and its enforcers: a read proof is checked against them. They
 //! are pinned by tests here and compared with the real storage by a test of the runtime.
 
+use crate::{envelope, AccountBytes};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use sp_crypto_hashing::twox_128;
@@ -11,6 +12,8 @@ use sp_crypto_hashing::twox_128;
 pub const PALLET: &str = "Indicators";
 /// The name, in the runtime, of the pallet that keeps the finality authorities.
 pub const FINALITY_PALLET: &str = "Grandpa";
+/// The name, in the runtime, of the pallet that keeps what is on record of letters.
+pub const ENVELOPES_PALLET: &str = "Envelopes";
 
 /// The number of an entry of the log, as its key in the map: big end first, and not hashed. So neighbours in the log are
 /// neighbours in the trie: appending touches few nodes, and a proof of several entries is hardly larger than one of a
@@ -68,4 +71,13 @@ pub fn grandpa_set_id() -> [u8; 32] {
 /// Key of the list of protected networks.
 pub fn protected_networks() -> [u8; 32] {
 	item("ProtectedNetworks")
+}
+
+/// Key of the [`envelope::WhitelistRecord`] of the owner of `member`: filed under the member's mailbox, a hash, so that no
+/// key of the state holds a household's account.
+pub fn whitelist(member: &AccountBytes) -> [u8; 64] {
+	let mut key = [0; 64];
+	key[..32].copy_from_slice(&item_of(ENVELOPES_PALLET, "Whitelists"));
+	key[32..].copy_from_slice(&envelope::name(member));
+	key
 }

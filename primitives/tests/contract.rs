@@ -58,6 +58,14 @@ fn the_finality_authorities_lie_where_they_lay() {
 }
 
 #[test]
+fn an_owners_whitelist_lies_where_it_lay() {
+	assert_eq!(
+		keys::whitelist(&[7; 32]),
+		hex!("6b0bf8589d02fc06fe482e077cdeac9bdec0685d4408b2208918a77ec5e63bdc17cdc7bca3f2a0bda60c6de5b96f82a36239b44bde397a3862d529ba8b3d7c62")
+	);
+}
+
+#[test]
 fn a_digest_is_what_it_was() {
 	let decision = Decision {
 		indicator: Indicator::Host(Address::V4([198, 18, 66, 66])),

@@ -75,6 +75,14 @@ fn the_finality_authorities_lie_where_enforcers_look() {
 }
 
 #[test]
+fn an_owners_whitelist_lies_where_its_gateway_looks() {
+	let owner = account("//Alice//home");
+	let mailbox = Envelopes::mailbox(&owner);
+	let key = pallet_envelopes::Whitelists::<Runtime>::hashed_key_for(mailbox);
+	assert_eq!(key, keys::whitelist(&owner.into()));
+}
+
+#[test]
 fn transactions_carry_the_extensions_that_enforcers_write() {
 	let names: Vec<_> = TxExtension::metadata().into_iter().map(|extension| extension.identifier).collect();
 	let expected = [

@@ -95,6 +95,9 @@ pub enum FrameError {
 	/// The digest of the active set, in the block's state, does not decode.
 	#[error("the digest of the active set does not decode: {0}")]
 	Digest(#[source] codec::Error),
+	/// The whitelist on record, in the block's state, does not decode.
+	#[error("the whitelist on record does not decode: {0}")]
+	Record(#[source] codec::Error),
 	/// Entries in a heartbeat.
 	#[error("{0} entries where none were asked for")]
 	Unasked(usize),

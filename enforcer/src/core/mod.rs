@@ -16,6 +16,7 @@ pub mod policy;
 pub mod popular;
 pub mod proof;
 pub mod pulse;
+pub mod record;
 pub mod report;
 pub mod roster;
 pub mod ruleset;

@@ -23,10 +23,7 @@ use jsonrpsee::{
 	},
 	rpc_params,
 };
-use ringfence_primitives::{
-	envelope::{EnvelopeRecord, WhitelistRecord},
-	AccountBytes, Digest, Dossier, IndicatorId, LogHead, MemberInfo,
-};
+use ringfence_primitives::{envelope::EnvelopeRecord, AccountBytes, Digest, Dossier, IndicatorId, LogHead, MemberInfo};
 use serde::{
 	de::{DeserializeOwned, IgnoredAny},
 	Deserialize,
@@ -391,9 +388,9 @@ impl Connection {
 		self.ask("EnvelopesApi_record", (member, name)).await
 	}
 
-	/// The owner's whitelist on record.
-	pub async fn whitelist(&self, member: &AccountBytes) -> Result<Option<WhitelistRecord>, ChainError> {
-		self.ask("EnvelopesApi_whitelist", member).await
+	/// Proof of which whitelist of its owner is on record, for [`crate::core::record::RecordProof::decode`].
+	pub async fn whitelist(&self, member: &AccountBytes) -> Result<Value, ChainError> {
+		self.request("ringfence_whitelist", rpc_params![hex::encode(member)]).await
 	}
 
 	/// The member that `account`, its name or one of its keys, belongs to.

@@ -5,26 +5,33 @@
 //!
 //! The provider's key is pinned in the configuration, so no node can put another in its place. What the provider tells is
 //! opened against that key: a node that lies, or whoever else seals to the gateway, cannot make a tier key up. It can only
-//! keep letters back. The owner's whitelist is taken only as the chain has it on record, but what is on record the node says:
-//! one that lies can make a whitelist up. Letters are opened once, what cannot be opened costs one line in the log, and all
-//! memory is bounded.
+//! keep letters back. The owner's whitelist is taken only as a final block proves it to be on record, and never an older one
+//! than came in before; a node that does not hand over the one on record is left. Letters are opened once, what cannot be
+//! opened costs one line in the log, and all memory is bounded.
+//!
+//! Losing `whitelist.json` opens nothing: the state remembers that a list came in. Until the chain was asked for it again,
+//! a gateway in whitelist mode then lets in nobody who is not exempt.
 
 use super::{
 	chain::{ChainError, Connection},
 	excerpt,
 	keyring::Keyring,
 	letter, now_ms, secrets,
-	state::{self, StateError},
+	state::{self, Listed, Memory, StateError},
 	status::Board,
 	submit::{Call, Job, Submitter},
 };
 use crate::core::{
 	envelope::{self, is_on_record, AnswerKey, Context, Keypair, OpenError, SealError, Seen, Sender},
+	finality::{FinalityError, Handoffs},
+	frame::FrameError,
 	hex,
+	pulse::OVERTAKEN,
+	record::RecordProof,
 	report::Bucket,
 };
 use ringfence_primitives::{
-	envelope::{Body, EnvelopeKey, Letter, Message, Outcome},
+	envelope::{Body, EnvelopeKey, Letter, Message, Outcome, WhitelistRecord},
 	AccountBytes, Digest, Millis, Network,
 };
 use serde::{Deserialize, Serialize};
@@ -36,7 +43,8 @@ use std::{
 };
 use tokio::{
 	sync::watch,
-	time::{interval, MissedTickBehavior},
+	task::block_in_place,
+	time::{interval, Instant, MissedTickBehavior},
 };
 use tracing::{error, info, warn};
 
@@ -56,6 +64,10 @@ const LOOK: Duration = Duration::from_secs(30);
 const LOOKS: usize = 16;
 /// Times that a whitelist is looked up before it is given up.
 const WHITELIST_LOOKS: u32 = 20;
+/// How long a node may take at first to hand over the whitelist on record, and how often that is looked at from then on.
+/// Each look costs a proof.
+const HANDED_OVER: Duration = Duration::from_secs(45);
+const HANDED_OVER_EVERY: Duration = Duration::from_secs(6 * 3_600);
 /// Lines about letters that are none, a minute.
 const COMPLAINTS: u32 = 20;
 
@@ -191,18 +203,91 @@ impl Whitelist {
 	}
 }
 
-/// The owner's list; none before the owner has set one.
-type Listed = Option<Vec<Network>>;
+/// Who may come in; none before the owner has said so.
+type Guests = Option<Vec<Network>>;
 
-/// The owner's list as it is kept in `directory`, and from then on every new one. None: the owner has set none yet.
+/// The list of `member`'s owner as it is kept in `directory`, and from then on every new one. None: the owner has set none
+/// yet.
 ///
-/// A file that makes no sense is as good as none, until the chain's record is read again.
-pub fn whitelists(directory: &Path) -> (watch::Sender<Listed>, watch::Receiver<Listed>) {
-	let kept = Whitelist::load(directory).unwrap_or_else(|cause| {
-		error!(at = now_ms(), %cause, "whitelist cannot be read");
-		None
-	});
-	watch::channel(kept.map(|list| list.networks))
+/// Where the list is lost, because the file is gone, makes no sense or is an older one than `memory` knows to have come in,
+/// it is empty until the chain has shown it again: what it said is not known, and it must not open the door.
+pub fn whitelists(
+	directory: &Path,
+	memory: &Memory,
+	member: &AccountBytes,
+) -> (watch::Sender<Guests>, watch::Receiver<Guests>) {
+	watch::channel(guests(directory, memory, member))
+}
+
+fn guests(directory: &Path, memory: &Memory, member: &AccountBytes) -> Guests {
+	let newest = memory.read(|state| state.newest_list(member));
+	let cause = match Whitelist::load(directory) {
+		Ok(Some(list)) if list.number >= newest => {
+			remember(memory, member, list.number);
+			return Some(list.networks);
+		}
+		Ok(None) if newest == 0 => return None,
+		Ok(Some(list)) => format!("it is list {}, and list {newest} came in", list.number),
+		Ok(None) => format!("{WHITELIST} is gone, and list {newest} came in"),
+		Err(cause) => cause.to_string(),
+	};
+	error!(at = now_ms(), cause, "the whitelist is lost: until the chain has shown it again, it lets nobody in");
+	Some(Vec::new())
+}
+
+/// From now on losing the file does not open the door.
+fn remember(memory: &Memory, member: &AccountBytes, number: u32) {
+	if let Err(cause) = memory.change(|state| state.listed = Some(Listed { member: *member, number })) {
+		warn!(at = now_ms(), %cause, "state not written");
+	}
+}
+
+/// Why a household's part of a session with a node ended.
+#[derive(Debug, thiserror::Error)]
+pub enum HouseholdError {
+	/// The connection, or the node's refusal.
+	#[error(transparent)]
+	Chain(#[from] ChainError),
+	/// What is on record is not proven.
+	#[error("whitelist: {0}")]
+	Record(#[from] FrameError),
+	/// A change of the authorities is not.
+	#[error(transparent)]
+	Authorities(#[from] FinalityError),
+	/// The letter whose hash is on record did not come.
+	#[error("it proves that whitelist {0} is on record, and does not hand it over")]
+	Withheld(u32),
+}
+
+impl HouseholdError {
+	/// Whether the node said something that is proven wrong.
+	pub fn is_lie(&self) -> bool {
+		match self {
+			Self::Record(cause) => !cause.is_behind(),
+			Self::Authorities(cause) => !cause.is_behind() && !matches!(cause, FinalityError::ForcedChange),
+			Self::Chain(_) | Self::Withheld(_) => false,
+		}
+	}
+}
+
+/// What a household is made of.
+pub struct Setup {
+	/// What seals for it.
+	pub sealer: Sealer,
+	/// What letters to it are opened with.
+	pub keypair: Keypair,
+	/// Where the keys of the tier are kept.
+	pub keyring: Keyring,
+	/// The state directory.
+	pub directory: PathBuf,
+	/// What is remembered there.
+	pub memory: Memory,
+	/// Who sees its answers into a block.
+	pub submitter: Submitter,
+	/// Where what came in is counted.
+	pub board: Arc<Board>,
+	/// Whoever holds the other end is told of a new list.
+	pub whitelists: watch::Sender<Guests>,
 }
 
 /// Receives what is sealed for the gateway.
@@ -211,48 +296,65 @@ pub struct Household {
 	keypair: Keypair,
 	keyring: Keyring,
 	directory: PathBuf,
-	whitelists: watch::Sender<Option<Vec<Network>>>,
+	memory: Memory,
+	whitelists: watch::Sender<Guests>,
 	submitter: Submitter,
 	board: Arc<Board>,
 	seen: Seen,
 	complaints: Bucket,
+	/// The last whitelist on record that was handed over, whatever is in it.
+	handed_over: Option<Digest>,
 	/// The last whitelist that was not on record yet, and how often that was looked up.
 	unrecorded: Option<(Letter, u32)>,
 }
 
 impl Household {
-	/// The household that `sealer` seals for. Letters to it are opened with `keypair`, and whoever holds the other end of
-	/// `whitelists` is told of a new list.
-	pub fn new(
-		sealer: Sealer,
-		keypair: Keypair,
-		keyring: Keyring,
-		directory: PathBuf,
-		submitter: Submitter,
-		board: Arc<Board>,
-		whitelists: watch::Sender<Option<Vec<Network>>>,
-	) -> Self {
+	/// What `setup` says.
+	pub fn new(setup: Setup) -> Self {
+		let Setup { sealer, keypair, keyring, directory, memory, submitter, board, whitelists } = setup;
 		let (seen, complaints) = (Seen::new(REMEMBERED, LETTER_AGE), Bucket::new(COMPLAINTS));
-		let unrecorded = None;
-		Self { sealer, keypair, keyring, directory, whitelists, submitter, board, seen, complaints, unrecorded }
+		Self {
+			sealer,
+			keypair,
+			keyring,
+			directory,
+			memory,
+			whitelists,
+			submitter,
+			board,
+			seen,
+			complaints,
+			handed_over: None,
+			unrecorded: None,
+		}
 	}
 
 	/// Receives letters for as long as the connection holds.
-	pub async fn follow(&mut self, connection: &Connection) -> ChainError {
+	pub async fn follow(&mut self, connection: &Connection) -> HouseholdError {
+		match self.receive_all(connection).await {
+			Ok(()) => ChainError::Closed.into(),
+			Err(error) => error,
+		}
+	}
+
+	async fn receive_all(&mut self, connection: &Connection) -> Result<(), HouseholdError> {
 		let mut looks = interval(LOOK);
 		looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+		let mut ask_at = Instant::now() + HANDED_OVER;
 		loop {
-			let mut letters = match connection.letters(&self.sealer.member).await {
-				Ok(letters) => letters,
-				Err(error) => return error,
-			};
+			let mut letters = connection.letters(&self.sealer.member).await?;
 			loop {
 				let item = tokio::select! {
 					item = letters.next() => item,
 					_ = looks.tick() => {
 						self.look_for_answers(connection).await;
 						if let Some((letter, looks)) = self.unrecorded.take() {
-							self.take_whitelist(connection, letter, looks).await;
+							self.take_whitelist(connection, letter, looks).await?;
+						}
+						// Whatever else it sends meanwhile.
+						if Instant::now() >= ask_at {
+							ask_at = Instant::now() + HANDED_OVER_EVERY;
+							self.miss_whitelist(connection).await?;
 						}
 						continue;
 					}
@@ -260,7 +362,7 @@ impl Household {
 				match item {
 					Some(Ok(texts)) => {
 						for text in texts {
-							self.receive(connection, &text).await;
+							self.receive(connection, &text).await?;
 						}
 					}
 					Some(Err(cause)) => self.complain("not a list of letters", &cause.to_string()),
@@ -269,27 +371,29 @@ impl Household {
 			}
 			// What is not answered is sent again to a new subscription.
 			if !letters.lagged() {
-				return ChainError::Closed;
+				return Ok(());
 			}
 		}
 	}
 
-	async fn receive(&mut self, connection: &Connection, text: &str) {
-		let Some(letter) = letter(text, &self.sealer.member) else { return self.complain("not a letter", text) };
+	async fn receive(&mut self, connection: &Connection, text: &str) -> Result<(), HouseholdError> {
+		let Some(letter) = letter(text, &self.sealer.member) else {
+			self.complain("not a letter", text);
+			return Ok(());
+		};
 		if letter.from == letter.to {
 			return self.take_whitelist(connection, letter, 0).await;
 		}
-		if letter.from != self.sealer.provider.account {
-			return self.complain("a letter from a stranger", &hex::encode(&letter.from));
-		}
 		let (name, now) = (letter.name(), now_ms());
-		if !self.seen.first(name, now) {
-			return;
+		if letter.from != self.sealer.provider.account {
+			self.complain("a letter from a stranger", &hex::encode(&letter.from));
+		} else if self.seen.first(name, now) {
+			match self.sealer.provider.open(&self.keypair, connection.genesis, &letter, now) {
+				Ok((message, answer)) => self.obey(name, message, &answer),
+				Err(cause) => self.unreadable(&name, cause),
+			}
 		}
-		match self.sealer.provider.open(&self.keypair, connection.genesis, &letter, now) {
-			Ok((message, answer)) => self.obey(name, message, &answer),
-			Err(cause) => self.unreadable(&name, cause),
-		}
+		Ok(())
 	}
 
 	/// Does what the provider says. An answer keeps the node from handing the letter over again.
@@ -318,18 +422,73 @@ impl Household {
 		self.submitter.submit(Job { id: name, call: Call::Answer(vec![(name, answer.token(outcome))]) });
 	}
 
-	/// Takes the owner's whitelist in, if it is the one on record. It may come before its block: then it is looked up again.
-	async fn take_whitelist(&mut self, connection: &Connection, letter: Letter, looks: u32) {
-		let record = match connection.whitelist(&self.sealer.member).await {
-			Ok(Some(record)) if is_on_record(&record, &letter.envelope) => record,
-			_ if looks < WHITELIST_LOOKS => return self.unrecorded = Some((letter, looks + 1)),
-			_ => return self.complain("a whitelist that is not the one on record", &hex::encode(&letter.name())),
+	/// The owner's whitelist on record, as the node proves it. None: there is none, or the node is behind, or cannot tell.
+	async fn record(&self, connection: &Connection) -> Result<Option<WhitelistRecord>, HouseholdError> {
+		let member = self.sealer.member;
+		let answer = match connection.whitelist(&member).await {
+			Err(ChainError::Refused(_)) => return Ok(None),
+			answer => answer?,
 		};
-		let kept = Whitelist::load(&self.directory);
-		if matches!(kept, Ok(Some(kept)) if kept.envelope == record.hash) {
-			return;
+		let proof = RecordProof::decode(answer)?;
+		let oldest = self.board.snapshot().proven.map_or(0, |proven| proven.number.saturating_sub(OVERTAKEN));
+		let Some(mut set) = self.memory.read(|state| state.authorities.clone()) else { return Ok(None) };
+		let record = loop {
+			match block_in_place(|| proof.verify(&member, &set, oldest)) {
+				// Whoever follows the log takes note of it: here it is only followed.
+				Err(cause) if cause.wants_handoff() => {
+					let handoffs = Handoffs::decode(connection.handoffs(set.id()).await?)?.handoffs;
+					if handoffs.is_empty() {
+						return Err(cause.into());
+					}
+					for handoff in &handoffs {
+						set = block_in_place(|| set.advance(handoff))?;
+					}
+				}
+				Err(cause) if cause.is_behind() => return Ok(None),
+				record => break record?,
+			}
+		};
+		let newest = self.memory.read(|state| state.newest_list(&member));
+		// An older block is no lie, but an older list is none that counts.
+		Ok(record.filter(|record| record.number >= newest))
+	}
+
+	/// Fails if the whitelist on record was not handed over: it may say less than the one at hand.
+	async fn miss_whitelist(&self, connection: &Connection) -> Result<(), HouseholdError> {
+		match self.record(connection).await? {
+			Some(record) if self.handed_over != Some(record.hash) => Err(HouseholdError::Withheld(record.number)),
+			_ => Ok(()),
 		}
-		let context = Context { genesis: connection.genesis, from: letter.from, to: letter.to };
+	}
+
+	/// Takes the owner's whitelist in, if it is the one on record. It may come before its block is final: then it is looked
+	/// up again.
+	async fn take_whitelist(
+		&mut self,
+		connection: &Connection,
+		letter: Letter,
+		looks: u32,
+	) -> Result<(), HouseholdError> {
+		match self.record(connection).await? {
+			Some(record) if is_on_record(&record, &letter.envelope) => {
+				self.handed_over = Some(record.hash);
+				self.open_whitelist(connection.genesis, &letter, &record);
+			}
+			_ if looks < WHITELIST_LOOKS => self.unrecorded = Some((letter, looks + 1)),
+			_ => self.complain("a whitelist that is not the one on record", &hex::encode(&letter.name())),
+		}
+		Ok(())
+	}
+
+	/// Opens the whitelist that is on record, unless it is in force.
+	fn open_whitelist(&mut self, genesis: Digest, letter: &Letter, record: &WhitelistRecord) {
+		if let Ok(Some(kept)) = Whitelist::load(&self.directory) {
+			let in_force = self.whitelists.borrow().as_ref() == Some(&kept.networks);
+			if kept.envelope == record.hash && in_force {
+				return;
+			}
+		}
+		let context = Context { genesis, from: letter.from, to: letter.to };
 		// By the record it is the owner's, and the newest, however old it is.
 		match envelope::open(&self.keypair, Sender::Signed, &context, &letter.envelope, now_ms(), Millis::MAX) {
 			Ok((Message { body: Body::Whitelist(networks), .. }, _)) => {
@@ -340,6 +499,7 @@ impl Household {
 				if let Err(cause) = list.save(&self.directory) {
 					error!(at = now_ms(), %cause, "whitelist not kept");
 				}
+				remember(&self.memory, &self.sealer.member, number);
 				// Nobody listens where the list is only kept.
 				self.whitelists.send_replace(Some(list.networks));
 			}
@@ -465,5 +625,51 @@ mod tests {
 		assert_eq!(Whitelist::load(directory.path()).unwrap(), Some(list));
 		std::fs::write(directory.path().join(WHITELIST), "{").unwrap();
 		assert!(Whitelist::load(directory.path()).is_err());
+	}
+
+	/// A state directory, and what is remembered there.
+	fn state() -> (tempfile::TempDir, Memory) {
+		let directory = tempfile::tempdir().unwrap();
+		let memory = Memory::new(state::Journal::open(directory.path()).unwrap());
+		(directory, memory)
+	}
+
+	fn list(number: u32) -> Whitelist {
+		Whitelist { number, envelope: [5; 32], networks: vec!["192.0.2.0/24".parse().unwrap()] }
+	}
+
+	#[test]
+	fn before_a_first_list_everybody_may_come_in() {
+		let (directory, memory) = state();
+		assert_eq!(guests(directory.path(), &memory, &[1; 32]), None);
+	}
+
+	#[test]
+	fn a_list_that_is_lost_lets_nobody_in() {
+		let (directory, memory) = state();
+		let file = directory.path().join(WHITELIST);
+		list(2).save(directory.path()).unwrap();
+		let guests = |member: u8| guests(directory.path(), &memory, &[member; 32]);
+		assert_eq!(guests(1), Some(list(2).networks));
+		std::fs::remove_file(&file).unwrap();
+		assert_eq!(guests(1), Some(Vec::new()), "it is gone");
+		assert_eq!(guests(2), None, "it was another owner's");
+		std::fs::write(&file, "{").unwrap();
+		assert_eq!(guests(1), Some(Vec::new()), "it makes no sense");
+		list(1).save(directory.path()).unwrap();
+		assert_eq!(guests(1), Some(Vec::new()), "it is an older one");
+		list(3).save(directory.path()).unwrap();
+		assert_eq!(guests(1), Some(list(3).networks));
+		assert_eq!(memory.read(|state| state.newest_list(&[1; 32])), 3);
+	}
+
+	#[test]
+	fn a_node_that_keeps_a_list_back_is_left_and_one_that_cannot_prove_it_lies() {
+		assert!(!HouseholdError::Withheld(2).is_lie());
+		assert!(!HouseholdError::from(ChainError::Closed).is_lie());
+		assert!(!HouseholdError::from(FrameError::Stale { number: 1, newest: 2 }).is_lie());
+		assert!(!HouseholdError::from(FinalityError::ForcedChange).is_lie());
+		assert!(HouseholdError::from(FrameError::OtherHeader(7)).is_lie());
+		assert!(HouseholdError::from(FinalityError::NoCommit).is_lie());
 	}
 }

@@ -5,12 +5,9 @@ use super::{
 	control::{self, Answer, ControlError, Exempt, Request, Source, State, Why, MAX_REASONS},
 	now_ms, own,
 	state::{self, StateError},
-	store::{self, StoreError},
+	store::{self, Reader, StoreError},
 };
-use crate::core::{
-	overrides::{Overrides, Verdict},
-	own::Own,
-};
+use crate::core::{overrides::Verdict, own::Own};
 use ringfence_primitives::{Address, Millis, Network};
 use std::collections::BTreeSet;
 
@@ -60,13 +57,21 @@ fn left(config: &Config, request: &Request) -> Result<Answer, PeopleError> {
 	Ok(match request {
 		Request::Why { address } => {
 			let reader = store::read_only(&config.state_dir)?;
+			let now = reader.now();
 			let (own, _) = own::watch(config.endpoints.clone(), config.uplink.clone());
-			let exempt = exempt(config, &own.borrow(), reader.household(), address, now);
+			let own = own.borrow().clone();
+			let exempt = exempt(config, &own, &reader, address, now);
 			let blocks = reader.why(address, now)?;
+			// A wide block that overlaps something protected is not in force.
+			let protected = config.protected.iter().chain(own.iter().map(|own| &own.network)).chain(reader.protected());
+			let effective = |block: &control::Block| match block.network {
+				Some(network) => !protected.clone().any(|other| other.overlaps(&network)),
+				None => true,
+			};
 			let state = match &exempt {
 				Some((state, _)) => *state,
-				None if blocks.is_empty() => State::Free,
-				None => State::Blocked,
+				None if blocks.iter().any(effective) => State::Blocked,
+				None => State::Free,
 			};
 			Answer::Why(Why {
 				address: *address,
@@ -88,11 +93,11 @@ fn left(config: &Config, request: &Request) -> Result<Answer, PeopleError> {
 	})
 }
 
-/// What lets `address` through, as far as can be told without the chain: protected networks first.
+/// What lets `address` through: networks that the owner protects first, then those that the chain does.
 fn exempt(
 	config: &Config,
 	own: &BTreeSet<Own>,
-	household: &Overrides,
+	left: &Reader,
 	address: &Address,
 	now: Millis,
 ) -> Option<(State, Exempt)> {
@@ -105,7 +110,11 @@ fn exempt(
 	if let Some(own) = own.iter().find(|own| own.network.contains(&host)) {
 		return Some(by_owner(State::Protected, own.network, &own.what.to_string()));
 	}
-	if let Some(wish) = household.over(address, now).filter(|wish| wish.verdict == Verdict::Allow) {
+	if let Some(network) = left.protected().iter().find(|network| network.contains(&host)) {
+		let what = "protected by the chain".into();
+		return Some((State::Protected, Exempt { network: *network, source: Source::Chain, what }));
+	}
+	if let Some(wish) = left.household().over(address, now).filter(|wish| wish.verdict == Verdict::Allow) {
 		let what = "allowed by the household".into();
 		return Some((State::Allowed, Exempt { network: wish.network, source: Source::Household, what }));
 	}
@@ -115,7 +124,12 @@ fn exempt(
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::core::{overrides::Override, own::Kind};
+	use crate::core::{
+		overrides::{self, Override, Overrides},
+		own::Kind,
+	};
+	use crate::daemon::{state::Durable, store::Store};
+	use ringfence_primitives::{Change, ChangeKind};
 
 	fn config(directory: &std::path::Path) -> Config {
 		let text = format!(
@@ -127,7 +141,8 @@ mod tests {
 
 	#[test]
 	fn what_must_not_be_blocked_goes_before_what_is_allowed() {
-		let config = config(std::path::Path::new("/s"));
+		let directory = tempfile::tempdir().unwrap();
+		let config = config(directory.path());
 		let own = BTreeSet::from([Own::host(Kind::Gateway, "203.0.113.1".parse().unwrap())]);
 		let mut household = Overrides::default();
 		for (network, verdict, until) in [
@@ -137,15 +152,45 @@ mod tests {
 		] {
 			household.set(Override { network: network.parse().unwrap(), verdict, since: 0, until }).unwrap();
 		}
+		std::fs::write(directory.path().join(overrides::FILE), household.encode()).unwrap();
+		protect(directory.path(), "203.0.113.64/26");
+		let left = store::read_only(directory.path()).unwrap();
 		let found = |address: &str| {
-			exempt(&config, &own, &household, &address.parse().unwrap(), 5).map(|(state, e)| (state, e.source))
+			exempt(&config, &own, &left, &address.parse().unwrap(), 5).map(|(state, e)| (state, e.source))
 		};
 		assert_eq!(found("192.0.2.7"), Some((State::Protected, Source::Owner)));
 		assert_eq!(found("203.0.113.1"), Some((State::Protected, Source::Owner)));
+		assert_eq!(found("203.0.113.65"), Some((State::Protected, Source::Chain)));
 		assert_eq!(found("203.0.113.2"), Some((State::Allowed, Source::Household)));
 		assert_eq!(found("198.51.100.1"), Some((State::Allowed, Source::Owner)));
 		assert_eq!(found("203.0.112.1"), None, "it is over");
 		assert_eq!(found("::1"), None);
+	}
+
+	/// The chain protects `network`, as the last enforcer learned.
+	fn protect(directory: &std::path::Path, network: &str) {
+		let (mut store, _) = Store::open(directory).unwrap();
+		let kind = ChangeKind::Protected(network.parse().unwrap());
+		store.record(&Change { seq: 1, at: 0, previous: [0; 32], kind }).unwrap();
+		store.commit(Durable::Yes).unwrap();
+	}
+
+	#[test]
+	fn what_the_chain_protects_is_known_where_no_enforcer_runs() {
+		let directory = tempfile::tempdir().unwrap();
+		let config = config(directory.path());
+		let mut household = Overrides::default();
+		let network = "203.0.113.0/24".parse().unwrap();
+		household.set(Override { network, verdict: Verdict::Block, since: 0, until: None }).unwrap();
+		std::fs::write(directory.path().join(overrides::FILE), household.encode()).unwrap();
+		let state = |address: &str| match ask(&config, &Request::Why { address: address.parse().unwrap() }) {
+			Ok((Answer::Why(why), Origin::Left)) => (why.state, why.exempt.map(|exempt| exempt.source)),
+			other => panic!("{other:?}"),
+		};
+		assert_eq!(state("203.0.113.9"), (State::Blocked, None));
+		protect(directory.path(), "203.0.113.64/26");
+		assert_eq!(state("203.0.113.65"), (State::Protected, Some(Source::Chain)));
+		assert_eq!(state("203.0.113.9"), (State::Free, None), "the block is too wide to be in force");
 	}
 
 	#[test]

@@ -145,7 +145,7 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 	});
 	let history = History::open(&config.state_dir);
 	let control = Control::bind(&config.state_dir)?;
-	let (whitelists, whitelist) = household::whitelists(&config.state_dir);
+	let (whitelists, whitelist) = household::whitelists(&config.state_dir, &memory, &member);
 
 	// Tasks that outlive sessions. None of them ends by itself.
 	let mut tasks = JoinSet::new();
@@ -228,8 +228,16 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 			disputes = Some(Disputes::Sealed(Box::new(sealer.clone()), submitter.clone()));
 			let (keyring, directory) = (keyring(&config.state_dir), config.state_dir.clone());
 			let (submitter, board) = (submitter.clone(), board.clone());
-			let household = Household::new(sealer, envelope, keyring, directory, submitter, board, whitelists);
-			parts.household = Some(household);
+			parts.household = Some(Household::new(household::Setup {
+				sealer,
+				keypair: envelope,
+				keyring,
+				directory,
+				memory: memory.clone(),
+				submitter,
+				board,
+				whitelists,
+			}));
 		}
 		if let Some(Eve { path, judge }) = config.eve {
 			let tail = Tail::open(&path)?;

@@ -14,7 +14,7 @@ use super::{
 	dial::{Dialer, Meter, TIMEOUT},
 	enforce::{Due, EnforceError, Enforcer, Flow},
 	excerpt,
-	household::Household,
+	household::{Household, HouseholdError},
 	inbox::Inbox,
 	millis, now_ms, random,
 	state::{Memory, State},
@@ -76,6 +76,8 @@ enum SessionError {
 	Finality(#[from] FinalityError),
 	#[error(transparent)]
 	Snapshot(#[from] SnapshotError),
+	#[error(transparent)]
+	Household(#[from] HouseholdError),
 	#[error("not JSON that is expected: {0}")]
 	Json(#[from] serde_json::Error),
 	#[error("no newer block was proven final for too long")]
@@ -106,6 +108,7 @@ impl SessionError {
 			// That the authorities were replaced by force may well be true. It takes a person to believe it.
 			Self::Finality(error) => !error.is_behind() && !matches!(error, FinalityError::ForcedChange),
 			Self::Enforce(error) => error.is_lie(),
+			Self::Household(error) => error.is_lie(),
 			Self::Chain(_) | Self::Json(_) | Self::Silent | Self::Withheld => false,
 		};
 		match is_lie {
@@ -278,8 +281,8 @@ impl Sessions {
 		};
 		let correspond = async {
 			match (inbox, household) {
-				(Some(inbox), _) => inbox.follow(&connection).await,
-				(None, Some(household)) => household.follow(&connection).await,
+				(Some(inbox), _) => SessionError::from(inbox.follow(&connection).await),
+				(None, Some(household)) => household.follow(&connection).await.into(),
 				(None, None) => pending().await,
 			}
 		};
@@ -293,7 +296,7 @@ impl Sessions {
 			error = follow => error,
 			error = look_back(dialer, &memory, board, connection.genesis, better, began) => error,
 			error = vote => error.into(),
-			error = correspond => error.into(),
+			error = correspond => error,
 			error = version => error.into(),
 			error = connection.broken() => error.into(),
 		}

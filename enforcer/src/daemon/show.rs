@@ -60,7 +60,11 @@ fn show_why(why: &Why, now: Millis) -> String {
 		let _ = write!(text, ": {} is {}", plain(&exempt.network), exempt.what);
 	}
 	if !blocks.is_empty() {
-		let heading = if exempt.is_some() { "but for that it would be blocked by" } else { "by" };
+		let heading = match (exempt, state) {
+			(Some(_), _) => "but for that it would be blocked by",
+			(None, State::Free | State::OffList) => "not in force, since it overlaps what is never blocked:",
+			(None, _) => "by",
+		};
 		let _ = write!(text, "\n{heading}\n{}", blocks_table(blocks, now));
 		if *clipped {
 			text.push_str("… and more\n");

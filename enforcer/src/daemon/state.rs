@@ -15,7 +15,7 @@
 
 use super::store;
 use crate::core::{finality::AuthoritySet, hex};
-use ringfence_primitives::Digest;
+use ringfence_primitives::{AccountBytes, Digest};
 use serde::{Deserialize, Serialize};
 use std::{
 	fs::{DirBuilder, File, OpenOptions, TryLockError},
@@ -52,6 +52,17 @@ pub enum StateError {
 	Store(#[from] store::StoreError),
 }
 
+/// The newest of an owner's whitelists that came in here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+	/// The member whose owner set it.
+	#[serde(with = "hex::serde_digest")]
+	pub member: AccountBytes,
+	/// Which of the owner's lists it is.
+	pub number: u32,
+}
+
 /// What is remembered.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +78,9 @@ pub struct State {
 	/// to be filled anew, whatever it holds.
 	#[serde(default, with = "hex::serde_optional_digest")]
 	pub lists: Option<Digest>,
+	/// The owner's whitelist that is in `whitelist.json`, unless that was lost since.
+	#[serde(default, skip_serializing_if = "Option::is_none")]
+	pub listed: Option<Listed>,
 	/// What the firewall's table is marked with: another mark is another enforcer's, or an older state's.
 	#[serde(with = "token")]
 	pub token: u64,
@@ -88,7 +102,12 @@ mod token {
 impl State {
 	/// No chain seen, a new mark.
 	pub fn fresh() -> Self {
-		Self { version: VERSION, genesis: None, authorities: None, lists: None, token: super::random() }
+		Self { version: VERSION, genesis: None, authorities: None, lists: None, listed: None, token: super::random() }
+	}
+
+	/// The number of the newest whitelist of `member`'s owner that came in; 0: none.
+	pub fn newest_list(&self, member: &AccountBytes) -> u32 {
+		self.listed.filter(|listed| listed.member == *member).map_or(0, |listed| listed.number)
 	}
 
 	/// Makes up a new mark, for a table that is to be filled.

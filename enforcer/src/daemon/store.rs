@@ -1102,6 +1102,16 @@ impl Reader {
 	pub const fn household(&self) -> &Overrides {
 		&self.household
 	}
+
+	/// The networks that the chain protects.
+	pub const fn protected(&self) -> &BTreeSet<Network> {
+		self.store.protected()
+	}
+
+	/// How late it is, as [`now`].
+	pub fn now(&self) -> Millis {
+		now(&self.store)
+	}
 }
 
 /// The household's own word; empty where there is no file.

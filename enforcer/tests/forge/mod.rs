@@ -10,7 +10,10 @@ use ringfence_enforcer::core::{
 	finality::{AuthoritySet, GenesisProof, Handoff, Header},
 	hex,
 };
-use ringfence_primitives::{keys, ActiveDigest, Address, Change, ChangeKind, Digest, Indicator, LogHead};
+use ringfence_primitives::{
+	envelope::WhitelistRecord, keys, AccountBytes, ActiveDigest, Address, Change, ChangeKind, Digest, Indicator,
+	LogHead,
+};
 use serde_json::{json, Value};
 use sp_consensus_grandpa::{
 	localized_payload, AuthorityId, AuthorityList, AuthoritySignature, ConsensusLog, GrandpaJustification,
@@ -189,6 +192,35 @@ pub fn heartbeat(members: &[u8], set: u64, number: u32, log: &[Change], digest: 
 	wanted.extend(digest.is_some().then(|| keys::active_digest().to_vec()));
 	let (state, head) = state(log, digest.unwrap_or_else(|| ActiveDigest::default().encode()));
 	item(members, set, number, &state, head, head.seq + 1, &[], &wanted)
+}
+
+/// The first item of a snapshot at block `number`, by which `digest` is in force and nothing is protected.
+pub fn opening(members: &[u8], set: u64, number: u32, log: &[Change], digest: Vec<u8>) -> Value {
+	let (state, head) = state(log, digest);
+	let wanted = [keys::log_head(), keys::active_digest(), keys::protected_networks()].map(|key| key.to_vec());
+	json!({ "opening": item(members, set, number, &state, head, head.seq + 1, &[], &wanted) })
+}
+
+/// The answer to who asks for the whitelist of `asked`, where that of `owner` is on record.
+pub fn whitelist(
+	members: &[u8],
+	set: u64,
+	number: u32,
+	owner: &AccountBytes,
+	record: &WhitelistRecord,
+	asked: &AccountBytes,
+) -> Value {
+	let (mut state, _) = state(&log(3), ActiveDigest::default().encode());
+	state.0.insert(keys::whitelist(owner).to_vec(), record.encode());
+	let block = header(number, H256::zero(), state.root(), Vec::new());
+	let proof = state.proof(&[keys::whitelist(asked).to_vec()]);
+	json!({
+		"block": { "number": number, "hash": hex::encode(&block.hash().0) },
+		"record": null,
+		"header": hex::encode(&block.encode()),
+		"justification": hex::encode(&voted(members, set, &block).encode()),
+		"proof": proof.iter().map(|node| hex::encode(node)).collect::<Vec<_>>(),
+	})
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -5,7 +5,11 @@
 //! may wait for hours. The state of the chain keeps a letter's name, and where its bytes are; the node reads them from
 //! there.
 
-use super::{bytes32, internal};
+use super::{
+	bytes32, internal,
+	log::{BlockId, FinalizedLog},
+	not_final,
+};
 use crate::service::{Client, Pool};
 use codec::Encode;
 use futures::StreamExt;
@@ -17,7 +21,7 @@ use jsonrpsee::{
 use pallet_envelopes::api::EnvelopesApi;
 use ringfence_primitives::{
 	envelope::{self, EnvelopeRecord, Letter, WhitelistRecord, ENVELOPE_LEN},
-	AccountBytes, Digest,
+	keys, AccountBytes, Digest,
 };
 use ringfence_runtime::{opaque::OpaqueExtrinsic, Hash};
 use sc_client_api::{BlockBackend, BlockchainEvents};
@@ -88,6 +92,22 @@ impl From<WhitelistRecord> for WhitelistForm {
 	}
 }
 
+/// Which whitelist is on record, and all that it takes to check that.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhitelistProof {
+	/// The finalized block whose state has it.
+	block: BlockId,
+	/// What it is; null if there is none.
+	record: Option<WhitelistForm>,
+	/// The block's header, SCALE-encoded.
+	header: Bytes,
+	/// A GRANDPA justification of the block, SCALE-encoded.
+	justification: Bytes,
+	/// Trie nodes that prove the record, or that there is none, under the header's state root.
+	proof: Vec<Bytes>,
+}
+
 #[rpc(server, namespace = "ringfence")]
 pub trait EnvelopesRpcApi {
 	/// Sends the letters to `member` (32 bytes, the name under which it was admitted): its newest whitelist and all that
@@ -99,19 +119,21 @@ pub trait EnvelopesRpcApi {
 	#[method(name = "envelope", blocking)]
 	fn envelope(&self, member: Bytes, hash: Bytes) -> RpcResult<Option<RecordForm>>;
 
-	/// The whitelist that the owner of `member` set last, as the best block's state has it; null if none.
+	/// The whitelist that the owner of `member` had set last at the newest final block, with proof. Fails with
+	/// [`super::NOT_FINAL`] before the first finalization.
 	#[method(name = "whitelist", blocking)]
-	fn whitelist(&self, member: Bytes) -> RpcResult<Option<WhitelistForm>>;
+	fn whitelist(&self, member: Bytes) -> RpcResult<WhitelistProof>;
 }
 
 pub struct Envelopes {
 	client: Arc<Client>,
 	pool: Arc<Pool>,
+	log: Arc<FinalizedLog>,
 }
 
 impl Envelopes {
-	pub fn new(client: Arc<Client>, pool: Arc<Pool>) -> Self {
-		Self { client, pool }
+	pub fn new(client: Arc<Client>, pool: Arc<Pool>, log: Arc<FinalizedLog>) -> Self {
+		Self { client, pool, log }
 	}
 
 	/// The letter that a transaction in the pool sends, if it does.
@@ -319,10 +341,18 @@ impl EnvelopesRpcApiServer for Envelopes {
 		Ok(record.map(Into::into))
 	}
 
-	fn whitelist(&self, member: Bytes) -> RpcResult<Option<WhitelistForm>> {
-		let best = self.client.info().best_hash;
-		let record = self.client.runtime_api().whitelist(best, bytes32(&member)?).map_err(internal)?;
-		Ok(record.map(Into::into))
+	fn whitelist(&self, member: Bytes) -> RpcResult<WhitelistProof> {
+		let member = bytes32(&member)?;
+		let at = self.log.watch().borrow().clone().ok_or_else(not_final)?;
+		let record = self.client.runtime_api().whitelist(at.hash, member).map_err(internal)?;
+		let key = keys::whitelist(&member);
+		Ok(WhitelistProof {
+			block: BlockId { number: at.header.number, hash: at.hash },
+			record: record.map(Into::into),
+			header: at.header.encode().into(),
+			justification: at.justification.clone().into(),
+			proof: self.log.prove(&at, [&key[..]]).map_err(internal)?,
+		})
 	}
 }
 

@@ -60,7 +60,7 @@ pub fn build(deps: Deps) -> Result<RpcModule<()>, RegisterMethodError> {
 	)?;
 	module.merge(Snapshots::new(deps.client.clone(), deps.log.clone()).into_rpc())?;
 	module.merge(Proposals::new(deps.client.clone(), deps.pool.clone()).into_rpc())?;
-	module.merge(Envelopes::new(deps.client.clone(), deps.pool).into_rpc())?;
+	module.merge(Envelopes::new(deps.client.clone(), deps.pool, deps.log.clone()).into_rpc())?;
 	module.merge(Indicators { client: deps.client.clone() }.into_rpc())?;
 	module.merge(Members { client: deps.client.clone() }.into_rpc())?;
 	module.merge(

@@ -4,8 +4,9 @@
 //! # Security considerations
 //!
 //! Anybody may ask. A snapshot is read page by page as fast as its reader takes it, so it costs no memory, and a few at
-//! once are served at most: others wait, so that readers cannot starve consensus of the CPU. A reader that takes nothing
-//! for [`PATIENCE`] loses its place.
+//! once are served at most: others wait, in the order in which they came, so that readers cannot starve consensus of the
+//! CPU. A reader that takes nothing for 30 seconds, or is slower than [`PACE`] for long, loses its place: few slow ones
+//! cannot keep everybody else waiting for ever.
 
 use super::{
 	internal,
@@ -27,7 +28,10 @@ use serde::Serialize;
 use sp_api::ProvideRuntimeApi;
 use sp_core::Bytes;
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+	sync::Semaphore,
+	time::{timeout, Instant},
+};
 
 /// Decisions in one page; the runtime returns no more.
 const PAGE: u32 = 1_024;
@@ -35,8 +39,12 @@ const PAGE: u32 = 1_024;
 /// Snapshots that are sent at once.
 const MAX_READERS: usize = 4;
 
-/// How long a reader may take for one page.
+/// How long a reader may lag behind [`PACE`], and so take for one item at the most.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Time that each item gives a reader: a page takes up to 100 KB, so 400 kbit/s keep pace. A million decisions are through
+/// after 34 minutes at the latest, and who has no place waits no longer for one of them.
+const PACE: Duration = Duration::from_secs(2);
 
 /// What a reader is sent: one opening, pages, one end.
 #[derive(Serialize)]
@@ -110,7 +118,9 @@ impl Snapshots {
 	}
 
 	async fn send(&self, sink: &SubscriptionSink, at: &Finalized) -> SubscriptionResult {
-		if !sent(sink, &Item::Opening(self.opening(at).map_err(|cause| internal(cause).message().to_owned())?)).await? {
+		let mut patience = Patience::default();
+		let opening = self.opening(at).map_err(|cause| internal(cause).message().to_owned())?;
+		if !patience.sent(sink, &Item::Opening(opening)).await? {
 			return Ok(());
 		}
 		let (mut after, mut count) = (None, 0);
@@ -119,19 +129,38 @@ impl Snapshots {
 			let Some(last) = page.last() else { break };
 			after = Some(last.indicator.id());
 			count += page.len() as u64;
-			if !sent(sink, &Item::Page(page.encode().into())).await? {
+			if !patience.sent(sink, &Item::Page(page.encode().into())).await? {
 				return Ok(());
 			}
 		}
-		sent(sink, &Item::End { count }).await?;
+		patience.sent(sink, &Item::End { count }).await?;
 		Ok(())
 	}
 }
 
-/// Whether the reader took the item in time.
-async fn sent(sink: &SubscriptionSink, item: &Item) -> Result<bool, serde_json::Error> {
-	let message = SubscriptionMessage::from_json(item)?;
-	Ok(matches!(timeout(PATIENCE, sink.send(message)).await, Ok(Ok(()))))
+/// How much longer a reader may take. The time that the node needs to read a page is not the reader's.
+struct Patience(Duration);
+
+impl Default for Patience {
+	fn default() -> Self {
+		Self(PATIENCE)
+	}
+}
+
+impl Patience {
+	/// Whether the reader took the item in time.
+	async fn sent(&mut self, sink: &SubscriptionSink, item: &Item) -> Result<bool, serde_json::Error> {
+		let message = SubscriptionMessage::from_json(item)?;
+		let began = Instant::now();
+		let taken = matches!(timeout(self.0, sink.send(message)).await, Ok(Ok(())));
+		self.spend(began.elapsed());
+		Ok(taken)
+	}
+
+	/// An item took this long.
+	fn spend(&mut self, took: Duration) {
+		self.0 = self.0.saturating_sub(took).saturating_add(PACE).min(PATIENCE);
+	}
 }
 
 #[async_trait]
@@ -156,5 +185,43 @@ impl SnapshotsApiServer for Snapshots {
 			log::warn!(target: "ringfence", "A reader of the active set is cut off: {cause:?}");
 		}
 		result
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+
+	/// Items that a reader gets which takes each after `pause`, up to `limit`.
+	fn taken(pause: Duration, limit: usize) -> usize {
+		let mut patience = Patience::default();
+		(0..limit)
+			.take_while(|_| {
+				let in_time = pause <= patience.0;
+				patience.spend(pause);
+				in_time
+			})
+			.count()
+	}
+
+	#[test]
+	fn who_keeps_pace_gets_all() {
+		assert_eq!(taken(Duration::ZERO, 10_000), 10_000);
+		assert_eq!(taken(PACE, 10_000), 10_000);
+	}
+
+	#[test]
+	fn who_takes_an_item_just_before_it_would_be_cut_off_is_soon_cut_off() {
+		assert_eq!(taken(PATIENCE + Duration::from_millis(1), 10), 0);
+		assert_eq!(taken(Duration::from_secs(29), 10), 1);
+		assert_eq!(taken(Duration::from_secs(3), 10_000), 28);
+	}
+
+	#[test]
+	fn a_pause_is_forgiven_to_who_is_fast_otherwise() {
+		let mut patience = Patience::default();
+		patience.spend(PATIENCE);
+		(0..100).for_each(|_| patience.spend(Duration::from_millis(10)));
+		assert_eq!(patience.0, PATIENCE);
 	}
 }

@@ -1,15 +1,28 @@
-//! Dry runs: everything but the kernel. What the kernel does is told by `tests/firewall.rs`.
+//! Dry runs: everything but the kernel. What the kernel does is told by `tests/firewall.rs` and `tests/actor.rs`.
 
-use super::*;
+use super::{
+	claims::{is_block, LONGEST},
+	*,
+};
 use crate::{
-	core::frame::BlockRef,
-	daemon::{keyring::Keyring, secrets, state::Journal},
+	core::{
+		frame::{BlockRef, Frame, Heartbeat},
+		overrides,
+		ruleset::{Action, Direction},
+	},
+	daemon::{
+		control::{self, Agreement, Answer, Why},
+		keyring::Keyring,
+		secrets,
+		state::Journal,
+	},
 };
 use ringfence_primitives::{
-	envelope::{Sealed, TierKey},
-	ActiveDigest, LogHead,
+	envelope::{Sealed, TierChange, TierKey},
+	ActiveDigest, Change, ChangeKind, Confidence, Decision, LogHead, Severity, ThreatClass,
 };
 use std::path::Path;
+use tokio::sync::oneshot;
 
 const PROVIDER: [u8; 32] = [1; 32];
 const HOUR: Millis = 3_600_000;

@@ -6,15 +6,17 @@
 //! # Security considerations
 //!
 //! The table's contents are made by whoever sends packets. Entries are read one datagram at a time, those that match are
-//! deleted in groups, and one cut deletes 65,536 at the most. An entry is named by its tuple and its number, so another
+//! deleted in groups, and one cut deletes 65,536 at the most; of [`Peers`] four times as many are remembered. An entry is named by its tuple and its number, so another
 //! flow that took its place meanwhile is left alone.
 
 use super::netlink::{attribute, attributes, Attributes, NetlinkError, Service, Socket};
-use crate::core::ruleset::{Address, Endpoint, Family, Network, Target};
+use crate::core::ruleset::{Action, Address, Command, Endpoint, Family, Network, Target};
 use std::collections::{BTreeSet, HashSet};
 
 /// Entries that one cut deletes at the most; a household's whole table.
 const MOST: usize = 65_536;
+/// Ends of connections that are remembered at the most: each entry has up to four different ones.
+const MOST_ENDS: usize = 4 * MOST;
 /// Entries deleted in one exchange.
 const GROUP: usize = 100;
 /// Up to so many hosts the kernel is asked for each of them, which spares copying the whole table; else for all.
@@ -59,6 +61,44 @@ pub struct Conntrack {
 	socket: Socket,
 }
 
+/// The peers of the connections that are tracked, so that a list of whatever length can be held against them while it goes
+/// by. At most 262,144, which take 10 MB.
+#[derive(Default)]
+pub struct Peers {
+	/// Address, protocol and port of those that nothing drops so far.
+	ends: BTreeSet<(Address, u8, u16)>,
+	dropped: BTreeSet<Target>,
+}
+
+impl Peers {
+	/// Looks whom `command` drops.
+	pub fn note(&mut self, command: &Command) {
+		let Command::Block { target, action: Action::Drop, .. } = *command else { return };
+		match target {
+			Target::Network(network) => {
+				// Addresses are in order, so those of a network are neighbours.
+				let from = self.ends.range((network.address(), 0, 0)..);
+				let within = from.take_while(|(address, ..)| network.contains(&Network::host(*address)));
+				let within: Vec<(Address, u8, u16)> = within.copied().collect();
+				for end in within {
+					self.ends.remove(&end);
+					self.dropped.insert(Target::Network(Network::host(end.0)));
+				}
+			}
+			Target::Endpoint(Endpoint { address, protocol, port }) => {
+				if self.ends.remove(&(address, protocol.number(), port)) {
+					self.dropped.insert(target);
+				}
+			}
+		}
+	}
+
+	/// Those whom the commands drop, for [`Conntrack::cut`].
+	pub fn dropped(self) -> Vec<Target> {
+		self.dropped.into_iter().collect()
+	}
+}
+
 /// One address of a tuple, and what it can be an endpoint with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct End {
@@ -99,6 +139,30 @@ impl Conntrack {
 			},
 		)?;
 		Ok(entries)
+	}
+
+	/// Both ends of the connections that are tracked. Blocks like [`Self::cut`].
+	pub fn peers(&mut self) -> Result<Peers, NetlinkError> {
+		let mut peers = Peers::default();
+		if self.entries()? == 0 {
+			return Ok(peers);
+		}
+		for family in [Family::V4, Family::V6] {
+			self.socket.stream(
+				service(family),
+				GET,
+				true,
+				|_| (),
+				|bytes| {
+					for End { address, protocol, port } in ends(bytes, family) {
+						if peers.ends.len() < MOST_ENDS {
+							peers.ends.insert((address, protocol, port));
+						}
+					}
+				},
+			)?;
+		}
+		Ok(peers)
 	}
 
 	/// Deletes the connections with any of `targets`, whichever side began them, except where that peer lies in one of
@@ -268,6 +332,7 @@ impl<'a> Wanted<'a> {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use crate::core::ruleset::Direction;
 	use proptest::prelude::*;
 	use ringfence_primitives::Transport;
 
@@ -317,6 +382,39 @@ mod tests {
 		let wanted = Wanted::new(&[Target::Network("127.0.0.0/8".parse().unwrap())], &spared);
 		assert!(!wanted.contains(&end("127.0.0.3", 1)));
 		assert!(wanted.contains(&end("127.0.0.4", 1)));
+	}
+
+	#[test]
+	fn a_list_is_held_against_the_peers_that_there_are() {
+		let ends = [
+			end("127.0.0.3", 6000),
+			end("127.0.0.3", 6001),
+			end("127.0.1.4", 1),
+			end("192.0.2.1", 53),
+			end("192.0.2.2", 53),
+			end("2001:db8::1", 53),
+		];
+		let ends = ends.iter().map(|end| (end.address, end.protocol, end.port)).collect();
+		let mut peers = Peers { ends, dropped: BTreeSet::new() };
+		let network = |text: &str| Target::Network(text.parse().unwrap());
+		let service =
+			|text: &str, protocol| Target::Endpoint(Endpoint { address: text.parse().unwrap(), protocol, port: 53 });
+		let mut act = |target, action| {
+			peers.note(&Command::Block { target, direction: Direction::Both, action, timeout_ms: 1 });
+		};
+		act(network("0.0.0.0/0"), Action::Watch);
+		for target in [
+			network("198.51.100.0/24"),
+			network("127.0.0.0/24"),
+			network("127.0.0.3"),
+			network("2001:db8::/32"),
+			service("192.0.2.1", Transport::Udp),
+			service("192.0.2.2", Transport::Tcp),
+		] {
+			act(target, Action::Drop);
+		}
+		let dropped = [network("127.0.0.3"), network("2001:db8::1"), service("192.0.2.1", Transport::Udp)];
+		assert_eq!(peers.dropped(), dropped);
 	}
 
 	#[test]

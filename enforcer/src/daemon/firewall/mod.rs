@@ -32,7 +32,7 @@ mod conntrack;
 mod netlink;
 mod table;
 
-pub use conntrack::Conntrack;
+pub use conntrack::{Conntrack, Peers};
 pub use netlink::{NetlinkError, Refusal};
 
 pub use crate::core::ruleset::Mode;
