@@ -13,7 +13,7 @@ use super::{
 };
 use crate::core::{hex, report::Report};
 use codec::{DecodeAll, Encode};
-use ringfence_primitives::{Digest, Indicator, Millis, Severity, Terms};
+use ringfence_primitives::{Digest, Indicator, Millis, Terms};
 use serde::{Deserialize, Serialize};
 use std::{
 	collections::BTreeMap,
@@ -261,7 +261,7 @@ impl Work {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use ringfence_primitives::{Action, Confidence, Direction, Lifetime, Note, ThreatClass, Tlp};
+	use ringfence_primitives::{Action, Confidence, Direction, Lifetime, Note, Severity, ThreatClass, Tlp};
 
 	fn waiting(host: u32, severity: Severity, at: Millis) -> Waiting {
 		let indicator = Indicator::Host(std::net::Ipv4Addr::from(host).into());

@@ -179,7 +179,7 @@ pub fn render(status: &Status, now: Millis) -> String {
 		&[("received", status.traffic.received), ("sent", status.traffic.sent)],
 	);
 	let counts = &status.counts;
-	sensors(&mut t, status);
+	sensors(t, status);
 	t.gauge("ringfence_enforcer_reports_waiting", "Reports that wait for a node.", status.reports_waiting);
 	t.counter("ringfence_enforcer_heartbeats_total", "Proofs that the chain lives.", counts.heartbeats);
 	t.counter("ringfence_enforcer_handoffs_total", "Changes of the set of validators followed.", counts.handoffs);
