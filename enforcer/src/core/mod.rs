@@ -1,7 +1,8 @@
 //! What is decided: values and time in, values out. Nothing here touches a socket, a file or a clock.
 
+pub mod alert;
+pub mod csv;
 pub mod envelope;
-pub mod eve;
 pub mod extrinsic;
 pub mod finality;
 pub mod flow;
@@ -16,6 +17,7 @@ pub mod proof;
 pub mod pulse;
 pub mod report;
 pub mod roster;
+pub mod rules;
 pub mod ruleset;
 pub mod snapshot;
 pub mod vet;

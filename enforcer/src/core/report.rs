@@ -21,6 +21,10 @@ pub struct Finding {
 	pub severity: Severity,
 	/// Whether somebody else could have sent the packets in its name.
 	pub spoofable: bool,
+	/// What is to be done, where that differs from the settings.
+	pub action: Option<Action>,
+	/// For how long, where that differs from the settings.
+	pub lifetime: Option<Lifetime>,
 	/// A remark for those who vote.
 	pub note: Note,
 	/// BLAKE2b-256 of what proves it.
@@ -102,9 +106,9 @@ impl Reporter {
 			severity: finding.severity,
 			confidence: if finding.spoofable { confidence.min(spoofable_confidence) } else { confidence },
 			direction,
-			action,
+			action: finding.action.unwrap_or(action),
 			tlp,
-			lifetime,
+			lifetime: finding.lifetime.unwrap_or(lifetime),
 			evidence: Some(finding.evidence),
 			note: finding.note.clone(),
 		};
@@ -191,6 +195,8 @@ mod tests {
 			threat: ThreatClass::Exploit,
 			severity: Severity::High,
 			spoofable: false,
+			action: None,
+			lifetime: None,
 			note: Note::default(),
 			evidence: [1; 32],
 		}
@@ -246,6 +252,15 @@ mod tests {
 		assert_eq!((sure.terms.confidence.get(), unsure.terms.confidence.get()), (80, 30));
 		assert_eq!(sure.id, finding(1).indicator.id());
 		assert_eq!(sure.terms.evidence, Some([1; 32]));
+	}
+
+	#[test]
+	fn what_a_finding_asks_for_goes_before_the_settings() {
+		let own = Finding { action: Some(Action::Watch), lifetime: Lifetime::new(60), ..finding(1) };
+		let mut reporter = reporter(30, 600_000);
+		let (own, plain) = (reporter.consider(&own, START).unwrap(), reporter.consider(&finding(2), START).unwrap());
+		assert_eq!((own.terms.action, own.terms.lifetime.get()), (Action::Watch, 60));
+		assert_eq!((plain.terms.action, plain.terms.lifetime.get()), (Action::Drop, 3_600));
 	}
 
 	#[test]
