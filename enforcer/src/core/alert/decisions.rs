@@ -119,10 +119,10 @@ pub fn documents(said: &str, evidence: Digest) -> Result<Decisions, AlertError> 
 	let mut decisions = Vec::new();
 	let mut take = |value: Value, deleted: bool| {
 		let raw = serde_json::from_value::<RawDecision>(value).map_err(AlertError::from);
-		decisions.push(raw.and_then(|raw| raw.checked(evidence)).map(|decision| Decision {
-			over: decision.over || deleted,
-			..decision
-		}));
+		decisions.push(
+			raw.and_then(|raw| raw.checked(evidence))
+				.map(|decision| Decision { over: decision.over || deleted, ..decision }),
+		);
 	};
 	match serde_json::from_str::<Value>(said)? {
 		// `cscli` lists alerts, each with its decisions; the local API lists decisions.
@@ -238,7 +238,12 @@ mod tests {
 		decisions.iter().map(|d| (d.network.to_string(), d.scenario.as_str(), d.duration, d.over)).collect()
 	}
 
-	fn entry(network: &str, why: &'static str, seconds: Option<u64>, over: bool) -> (String, &'static str, Option<u64>, bool) {
+	fn entry(
+		network: &str,
+		why: &'static str,
+		seconds: Option<u64>,
+		over: bool,
+	) -> (String, &'static str, Option<u64>, bool) {
 		(network.to_owned(), why, seconds, over)
 	}
 
@@ -249,8 +254,14 @@ mod tests {
 			all(fail2ban(line.as_bytes()))
 		};
 		assert_eq!(told(&said("[sshd] Ban 198.18.66.66")), [entry("198.18.66.66/32", "sshd", None, false)]);
-		assert_eq!(told(&said("[sshd] Restore Ban 2001:db8:66::66")), [entry("2001:db8:66::66/128", "sshd", None, false)]);
-		assert_eq!(told(&said("[nginx-http-auth] Unban 198.18.66.66")), [entry("198.18.66.66/32", "nginx-http-auth", None, true)]);
+		assert_eq!(
+			told(&said("[sshd] Restore Ban 2001:db8:66::66")),
+			[entry("2001:db8:66::66/128", "sshd", None, false)]
+		);
+		assert_eq!(
+			told(&said("[nginx-http-auth] Unban 198.18.66.66")),
+			[entry("198.18.66.66/32", "nginx-http-auth", None, true)]
+		);
 		assert_eq!(said("[sshd] 198.18.66.66 already banned"), []);
 		assert_eq!(said("[sshd] Flush ticket(s) with nftables"), []);
 		let old = all(fail2ban(b"2012-03-01 12:00:00,351 fail2ban.actions: WARNING [ssh] Ban 198.18.66.66"));
@@ -321,9 +332,9 @@ mod tests {
 
 	#[test]
 	fn each_decision_is_refused_by_itself() {
-		let country = ONE.replace(""Ip"", ""Country"").replace("198.18.66.66", "ZZ");
+		let country = ONE.replace("\"Ip\"", "\"Country\"").replace("198.18.66.66", "ZZ");
 		let nowhere = ONE.replace("198.18.66.66", "198.18.66.666");
-		let bare = ONE.replace(""value"", ""values"");
+		let bare = ONE.replace("\"value\"", "\"values\"");
 		let read = crowdsec(format!("[{country},{nowhere},{bare},{ONE}]").as_bytes()).unwrap();
 		assert!(matches!(read[0], Err(AlertError::Scope)));
 		assert!(matches!(read[1], Err(AlertError::Address("the decision's value"))));
