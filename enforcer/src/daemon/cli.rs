@@ -2,7 +2,7 @@
 
 use super::{
 	actions::{self, ActionError, Recipient, Subject},
-	config::{self, Config, ConfigError},
+	config::{self, Config, ConfigError, Place},
 	control::{Agreement, Answer, Filter, Request, Source, State, Verified, MAX_PAGE, OVERRIDE_MS},
 	firewall::{Firewall, FirewallError, Local},
 	flood::{self, Limit},
@@ -34,7 +34,7 @@ use serde::de::{
 use std::{
 	ffi::CString,
 	io::{self, IsTerminal, Write},
-	os::unix::ffi::OsStrExt,
+	os::unix::{ffi::OsStrExt, fs::FileTypeExt},
 	path::{Path, PathBuf},
 	process::ExitCode,
 };
@@ -749,17 +749,25 @@ fn environment_faults(config: &Config) -> Vec<String> {
 	if let Err(error) = accessible_directory(existing, libc::W_OK | libc::X_OK) {
 		faults.push(format!("state-dir: {}: {error}", existing.display()));
 	}
-	if let Some(eve) = &config.eve {
-		let directory = directory_of(&eve.path);
-		if let Err(error) = accessible_directory(&directory, libc::R_OK | libc::X_OK) {
-			faults.push(format!("eve.path: {}: {error}", directory.display()));
-		} else if eve.path.exists() {
-			let fault = match access(&eve.path, libc::R_OK) {
-				Ok(()) if !eve.path.is_file() => Some("not a regular file".into()),
-				Ok(()) => None,
-				Err(error) => Some(error.to_string()),
+	for source in &config.alerts {
+		let (place, key) = (source.place.path(), source.place.key());
+		let directory = directory_of(place);
+		let mode = match source.place {
+			Place::File(_) => libc::R_OK | libc::X_OK,
+			Place::Socket(..) => libc::W_OK | libc::X_OK,
+		};
+		if let Err(error) = accessible_directory(&directory, mode) {
+			faults.push(format!("{key}: {}: {error}", directory.display()));
+		} else if place.exists() {
+			let fault: Option<String> = match &source.place {
+				Place::File(path) if !path.is_file() => Some("not a regular file".into()),
+				Place::File(path) => access(path, libc::R_OK).err().map(|error| error.to_string()),
+				Place::Socket(path, ..) => {
+					let other = std::fs::metadata(path).is_ok_and(|found| !found.file_type().is_socket());
+					other.then(|| "something else has this name".into())
+				}
 			};
-			faults.extend(fault.map(|fault| format!("eve.path: {}: {fault}", eve.path.display())));
+			faults.extend(fault.map(|fault| format!("{key}: {}: {fault}", place.display())));
 		}
 	}
 	faults
@@ -938,7 +946,7 @@ mod tests {
 		let path = |name: &str| directory.path().join(name).display().to_string();
 		let text = format!(
 			"state-dir = {:?}\nchain.endpoints = [\"ws://[::1]:1\"]\naccount.key-file = {:?}\n\
-			eve = {{ path = {:?}, home = [\"203.0.113.0/24\"] }}\n",
+			sensor.home = [\"203.0.113.0/24\"]\nalerts = [{{ format = \"eve\", path = {:?} }}]\n",
 			path("file/state"),
 			path("key"),
 			path("missing/eve.json"),
@@ -947,7 +955,7 @@ mod tests {
 		std::fs::write(path("file"), "").unwrap();
 		let faults = environment_faults(&config);
 		let keys: Vec<_> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
-		assert_eq!(keys, ["account.key-file", "state-dir", "eve.path"], "{faults:?}");
+		assert_eq!(keys, ["account.key-file", "state-dir", "alerts.path"], "{faults:?}");
 		assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "a check touches nothing");
 	}
 }

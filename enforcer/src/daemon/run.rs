@@ -4,7 +4,7 @@
 //! people want. Sensor, submitter, voter and letters stand beside them.
 
 use super::{
-	config::{Config, Eve},
+	config::{Config, Place},
 	control::{Control, ControlError, Desk, Disputes},
 	dial::{Dialer, TlsError},
 	enforce::{EnforceError, Enforcement, Setup},
@@ -12,11 +12,12 @@ use super::{
 	inbox::{Inbox, Rules},
 	key::{self, Keys},
 	keyring::Keyring,
+	listen::{ListenError, Socket},
 	notify::Supervisor,
 	now_ms,
 	observe::{self, History},
 	own,
-	sense::{Outlet, Sensor},
+	sense::{self, Outlet, Sensor},
 	sessions::{Following, Parts, Sessions},
 	state::{Journal, Memory, StateError},
 	status::{self, Board, Status},
@@ -32,7 +33,7 @@ use std::{
 	future::pending,
 	io,
 	path::Path,
-	sync::{Arc, OnceLock},
+	sync::{Arc, Mutex, OnceLock},
 };
 use tokio::{
 	runtime,
@@ -63,9 +64,12 @@ pub enum RunError {
 	/// What is left to a person.
 	#[error("state-dir: {0}")]
 	Tray(#[from] TrayError),
-	/// The sensor's log.
-	#[error("eve.path: {0}")]
+	/// The log of another program.
+	#[error("alerts.path: {0}")]
 	Tail(#[from] TailError),
+	/// The socket for another program.
+	#[error("alerts.socket: {0}")]
+	Listen(#[from] ListenError),
 	/// What was applied so far belongs to another chain than the configuration names.
 	#[error("chain.genesis: the state is that of another chain; `flush` forgets it")]
 	OtherChain,
@@ -206,10 +210,22 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 			let household = Household::new(sealer, envelope, keyring, directory, submitter, board, whitelists);
 			parts.household = Some(household);
 		}
-		if let Some(Eve { path, judge }) = config.eve {
-			let tail = Tail::open(&path)?;
+		if let Some(judge) = config.sensor {
 			let sensor = Sensor::new(judge, Reporter::new(config.reporting), outlet, submitter, board.clone());
-			tasks.spawn_blocking(move || sensor.follow(&path, tail));
+			let sensor = Arc::new(Mutex::new(sensor));
+			for source in config.alerts {
+				let (sensor, format) = (sensor.clone(), source.format);
+				match source.place {
+					Place::File(path) => {
+						let tail = Tail::open(&path)?;
+						tasks.spawn_blocking(move || sense::follow(&sensor, format, &path, tail));
+					}
+					Place::Socket(path, kind, mode) => {
+						let socket = Socket::bind(&path, kind, mode)?;
+						tasks.spawn(socket.serve(move |line| sense::deliver(&sensor, format, line)));
+					}
+				}
+			}
 		}
 	}
 

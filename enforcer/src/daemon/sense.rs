@@ -1,4 +1,4 @@
-//! The sensor: lines of an EVE file in, reports out. A household's reports go to its provider, sealed; everybody else's to
+//! The sensor: what other programs say in, reports out. A household's reports go to its provider, sealed; everybody else's to
 //! all ISPs, openly.
 
 use super::{
@@ -10,12 +10,19 @@ use super::{
 	tail::{LineError, Tail, TailError},
 };
 use crate::core::{
-	eve::{self, Judge},
+	alert::{
+		judge::{Ignored, Judge},
+		Format, Seen,
+	},
 	hex,
-	report::{Bucket, Report, Reporter},
+	report::{Bucket, Finding, Report, Reporter},
 };
 use ringfence_primitives::{envelope::Body, Indicator, Terms};
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+	path::Path,
+	sync::{Arc, Mutex, PoisonError},
+	time::Duration,
+};
 use tracing::{debug, error, info, warn};
 
 /// Lines about bad lines, a minute: a file full of garbage must not fill the log as well.
@@ -56,7 +63,7 @@ pub(super) fn open_call(provisional: bool, indicator: Indicator, terms: Terms) -
 	}
 }
 
-/// What becomes of each line.
+/// What becomes of each line, whichever program wrote it.
 pub struct Sensor {
 	judge: Judge,
 	reporter: Reporter,
@@ -72,50 +79,35 @@ impl Sensor {
 		Self { judge, reporter, outlet, submitter, board, complaints: Bucket::new(COMPLAINTS) }
 	}
 
-	/// Follows the file from where `tail` stands. Blocks its thread for ever.
-	///
-	/// A file that cannot be read, because its directory was removed, say, is opened again and again: what the sensor
-	/// cannot see is no reason to stop enforcing.
-	pub fn follow(mut self, path: &Path, mut tail: Tail) {
-		loop {
-			let cause = self.follow_until_error(&mut tail);
-			error!(at = now_ms(), %cause, "the sensor's log cannot be read");
-			tail = loop {
-				std::thread::sleep(PAUSE);
-				match Tail::open(path) {
-					Ok(tail) => break tail,
-					Err(cause) => debug!(%cause, "the sensor's log cannot be opened"),
-				}
-			};
-			info!(at = now_ms(), "the sensor's log can be read again");
-		}
-	}
-
-	fn follow_until_error(&mut self, tail: &mut Tail) -> TailError {
-		loop {
-			if let Err(error) = tail.read(&mut |line| self.line(line)).and_then(|()| tail.wait()) {
-				return error;
-			}
-		}
-	}
-
-	/// Handles one line.
-	pub fn line(&mut self, line: Result<&[u8], LineError>) {
-		let alert = match line.map(eve::parse) {
-			Ok(Ok(Some(alert))) => alert,
-			Ok(Ok(None)) => return,
-			Ok(Err(cause)) => return self.skip(&String::from_utf8_lossy(line.unwrap_or_default()), &cause),
+	/// Handles one line that is written in `format`.
+	pub fn line(&mut self, format: Format, line: Result<&[u8], LineError>) {
+		let line = match line {
+			Ok(line) => line,
 			Err(cause) => return self.skip("", &cause),
 		};
-		let finding = match self.judge.judge(&alert) {
-			Ok(finding) => finding,
-			Err(cause) => {
-				debug!(signature = alert.signature_id, %cause, "ignored");
-				return self.board.update(|status| status.counts.ignored += 1);
+		for seen in format.parse(line) {
+			match seen {
+				Ok(Seen::Alert(alert)) => self.judged(self.judge.judge(&alert), Some(alert.signature_id)),
+				Ok(Seen::Decision(decision)) => self.judged(self.judge.decide(&decision), None),
+				Err(cause) => self.skip(&String::from_utf8_lossy(line), &cause),
 			}
-		};
+		}
+	}
+
+	fn judged(&mut self, finding: Result<Finding, Ignored>, signature: Option<u64>) {
+		match finding {
+			Ok(finding) => self.finding(&finding, signature),
+			Err(cause) => {
+				debug!(signature, %cause, "ignored");
+				self.board.update(|status| status.counts.ignored += 1);
+			}
+		}
+	}
+
+	/// Reports a finding, unless it was reported a short while ago or there are too many.
+	pub fn finding(&mut self, finding: &Finding, signature: Option<u64>) {
 		let now = now_ms();
-		let report = match self.reporter.consider(&finding, now) {
+		let report = match self.reporter.consider(finding, now) {
 			Ok(report) => report,
 			Err(cause) => {
 				debug!(indicator = %finding.indicator, %cause, "suppressed");
@@ -124,7 +116,7 @@ impl Sensor {
 		};
 		let id = report.id;
 		let indicator = report.indicator.to_string();
-		info!(at = now, id = hex::encode(&id), indicator, signature = alert.signature_id, "alert");
+		info!(at = now, id = hex::encode(&id), indicator, signature, "alert");
 		self.board.update(|status| status.counts.alerts += 1);
 		match self.outlet.call(report) {
 			Ok(call) => self.submitter.submit(Job { id, call }),
@@ -140,6 +132,39 @@ impl Sensor {
 		let now = now_ms();
 		if self.complaints.take(now) {
 			warn!(at = now, line = excerpt(line), cause = excerpt(&cause.to_string()), "skipped");
+		}
+	}
+}
+
+/// Hands a line of one source to the sensor that all of them share.
+pub fn deliver(sensor: &Mutex<Sensor>, format: Format, line: Result<&[u8], LineError>) {
+	// A line that made the sensor panic leaves nothing half-done that the next one could stumble over.
+	sensor.lock().unwrap_or_else(PoisonError::into_inner).line(format, line);
+}
+
+/// Follows a file from where `tail` stands. Blocks its thread for ever.
+///
+/// A file that cannot be read, because its directory was removed, say, is opened again and again: what the sensor
+/// cannot see is no reason to stop enforcing.
+pub fn follow(sensor: &Mutex<Sensor>, format: Format, path: &Path, mut tail: Tail) {
+	loop {
+		let cause = follow_until_error(sensor, format, &mut tail);
+		error!(at = now_ms(), %cause, "the sensor's log cannot be read");
+		tail = loop {
+			std::thread::sleep(PAUSE);
+			match Tail::open(path) {
+				Ok(tail) => break tail,
+				Err(cause) => debug!(%cause, "the sensor's log cannot be opened"),
+			}
+		};
+		info!(at = now_ms(), path = %path.display(), "the sensor's log can be read again");
+	}
+}
+
+fn follow_until_error(sensor: &Mutex<Sensor>, format: Format, tail: &mut Tail) -> TailError {
+	loop {
+		if let Err(error) = tail.read(&mut |line| deliver(sensor, format, line)).and_then(|()| tail.wait()) {
+			return error;
 		}
 	}
 }
