@@ -17,7 +17,7 @@ use super::{
 };
 use crate::core::{
 	hex::{self, HexError},
-	list,
+	list::{self, Layout},
 	report::Settings,
 };
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
@@ -222,6 +222,12 @@ enum Command {
 		/// The protocol of lines `ADDRESS:PORT` that name none: tcp, udp, sctp.
 		#[arg(long, value_parser = transport)]
 		protocol: Option<Transport>,
+		/// How the list is written.
+		#[arg(long, value_enum, default_value_t)]
+		format: ListFormat,
+		/// The list is CSV, and this is the name of the column, by its header.
+		#[arg(long, value_name = "NAME", conflicts_with = "format")]
+		column: Option<String>,
 		/// An address, a network or `PROTOCOL ADDRESS:PORT` a line, 100,000 at most; what follows a # or a ; is left out.
 		/// - is the standard input.
 		#[arg(value_name = "FILE")]
@@ -283,6 +289,34 @@ impl ListTerms {
 			lifetime: self.lifetime.unwrap_or(settings.lifetime),
 			evidence: None,
 			note: self.note,
+		}
+	}
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum ListFormat {
+	/// One indicator a line.
+	#[default]
+	Plain,
+	/// Comma-separated values: the first field that looks like an indicator.
+	Csv,
+	/// Addresses, services and URLs mixed with names and paths, which are skipped; ADDRESS:PORT is TCP.
+	Trails,
+	/// fail2ban's log, or what `fail2ban-client get JAIL banip` prints.
+	Fail2ban,
+	/// What `cscli decisions list` prints with -o json or -o raw.
+	Crowdsec,
+}
+
+impl ListFormat {
+	fn layout(self, column: Option<String>) -> Layout {
+		match self {
+			_ if column.is_some() => Layout::Csv { column },
+			Self::Plain => Layout::Plain,
+			Self::Csv => Layout::Csv { column },
+			Self::Trails => Layout::Trails,
+			Self::Fail2ban => Layout::Fail2ban,
+			Self::Crowdsec => Layout::Crowdsec,
 		}
 	}
 }
@@ -512,9 +546,9 @@ pub fn main() -> ExitCode {
 			}
 			WhitelistCommand::Show { config } => act(&config, actions::whitelist_show),
 		},
-		Command::Report { config, terms, protocol, file } => act(&config, |config| {
+		Command::Report { config, terms, protocol, format, column, file } => act(&config, |config| {
 			let terms = terms.terms(&config.reporting);
-			actions::report_list(config, &file, protocol, &terms, &mut tell)
+			actions::report_list(config, &file, &format.layout(column), protocol, &terms, &mut tell)
 		}),
 		Command::Dispute { config, subject } => act(&config, |config| actions::dispute(config, &subject)),
 	};
@@ -935,9 +969,28 @@ mod tests {
 			("--note", "two\nlines"),
 			("--note", &long),
 			("--protocol", "icmp"),
+			("--format", "xml"),
 		] {
 			assert!(terms(&[option, value]).is_err(), "{option} {value}");
 		}
+	}
+
+	#[test]
+	fn a_column_makes_a_list_csv() {
+		let layout = |options: &[&str]| {
+			let words = ["ringfence-enforcer", "report", "--config", "c"].iter().chain(options).chain(&["-"]);
+			match Cli::try_parse_from(words).map(|cli| cli.command) {
+				Ok(Command::Report { format, column, .. }) => Ok(format.layout(column)),
+				Ok(_) => panic!("another command"),
+				Err(error) => Err(error.kind()),
+			}
+		};
+		assert_eq!(layout(&[]), Ok(Layout::Plain));
+		assert_eq!(layout(&["--format", "csv"]), Ok(Layout::Csv { column: None }));
+		assert_eq!(layout(&["--format", "crowdsec"]), Ok(Layout::Crowdsec));
+		assert_eq!(layout(&["--column", "ip"]), Ok(Layout::Csv { column: Some("ip".into()) }));
+		let both = layout(&["--format", "trails", "--column", "ip"]);
+		assert_eq!(both, Err(clap::error::ErrorKind::ArgumentConflict));
 	}
 
 	#[test]

@@ -296,7 +296,7 @@ mod tests {
 		late.write_all(b"late\n").unwrap();
 		writers[0].write_all(b"still here\n").unwrap();
 		assert_eq!(next(&mut delivered).await, Ok("still here".into()));
-		writers.swap_remove(0);
+		drop(writers.swap_remove(0));
 		assert_eq!(next(&mut delivered).await, Ok("late".into()));
 	}
 
