@@ -1,10 +1,17 @@
 //! The configuration file: the sample that ships, and every way to get one wrong.
 
-use ringfence_enforcer::daemon::{
-	config::{Config, ConfigError, Mode},
-	household::Provider,
+use ringfence_enforcer::{
+	core::{
+		alert::Format,
+		rules::{Rule, Verdict},
+	},
+	daemon::{
+		config::{Config, ConfigError, Mode, Place, Source},
+		household::Provider,
+		listen::{Access, Kind},
+	},
 };
-use ringfence_primitives::{Action, Direction, Network, Severity, Tlp};
+use ringfence_primitives::{Action, Direction, Lifetime, Network, Severity, ThreatClass, Tlp};
 use std::time::Duration;
 
 const SAMPLE: &str = include_str!("../ringfence.toml");
@@ -50,11 +57,25 @@ fn the_sample_is_what_it_says() {
 	assert_eq!((config.roots, config.pin), (None, None));
 	assert_eq!(config.protected, [network("192.0.2.0/24")]);
 	assert_eq!(config.allow, [network("198.51.100.7")]);
-	let eve = config.eve.unwrap();
-	assert_eq!(eve.path.to_str(), Some("/var/log/suricata/eve.json"));
-	assert_eq!(eve.judge.home, [network("203.0.113.0/24")]);
-	assert_eq!(eve.judge.exempt.len(), 2, "what is never blocked here is never reported");
-	assert_eq!(eve.judge.max_severity, 2);
+	let sensor = config.sensor.unwrap();
+	assert_eq!(sensor.home, [network("203.0.113.0/24")]);
+	assert_eq!(sensor.exempt.len(), 2, "what is never blocked here is never reported");
+	assert_eq!(sensor.max_severity, 2);
+	let rule = Rule {
+		signature_ids: vec![2_002_911..=2_002_911, 2_003_068..=2_003_099],
+		source: Some(Format::Fast),
+		verdict: Some(Verdict {
+			threat: Some(ThreatClass::BruteForce),
+			severity: Some(Severity::High),
+			action: Some(Action::Drop),
+			lifetime: Lifetime::new(604_800),
+			established: true,
+		}),
+		..Rule::default()
+	};
+	assert_eq!(sensor.rules.0, [rule]);
+	let file = Place::File("/var/log/suricata/eve.json".into());
+	assert_eq!(config.alerts, [Source { format: Format::Eve, place: file }]);
 	let capture = config.capture.unwrap();
 	assert_eq!((capture.interfaces, capture.memory), (vec!["eth0".to_owned()], 4 << 20));
 	assert_eq!((capture.cpu_percent, capture.snap_length), (50, 512));
@@ -89,19 +110,19 @@ fn the_sample_shows_the_defaults() {
 	assert_eq!((minimal.mode, minimal.whitelist_mode), (sample.mode, sample.whitelist_mode));
 	assert!(minimal.uplink.is_empty() && minimal.metrics.is_none() && minimal.page.is_none());
 	assert!(minimal.enforce && minimal.protected.is_empty() && minimal.allow.is_empty());
-	assert!(minimal.key_file.is_none() && minimal.eve.is_none() && minimal.vetting.is_none());
-	assert!(minimal.capture.is_none());
+	assert!(minimal.key_file.is_none() && minimal.sensor.is_none() && minimal.vetting.is_none());
+	assert!(minimal.alerts.is_empty() && minimal.capture.is_none());
 	assert!(minimal.member.is_none() && minimal.subscriber.is_none() && minimal.inbox.is_none());
 	assert!(!minimal.provisional && !sample.provisional);
-	let capture = Config::parse(&format!("{MINIMAL}[capture]\ninterfaces = [\"eth0\"]\n")).unwrap();
+	let sensor = "[account]\nkey-file = \"/k\"\n[sensor]\nhome = [\"203.0.113.0/24\"]\n";
+	let capture = Config::parse(&format!("{MINIMAL}{sensor}[capture]\ninterfaces = [\"eth0\"]\n")).unwrap();
 	assert_eq!(capture.capture, sample.capture);
-	let member = format!(
-		"{MINIMAL}[account]\nkey-file = \"/k\"\n[vetting]\n[inbox]\n[eve]\npath = \"/e\"\nhome = [\"203.0.113.0/24\"]\n"
-	);
+	let member =
+		format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[vetting]\n[inbox]\n[sensor]\nhome = [\"203.0.113.0/24\"]\n");
 	let member = Config::parse(&member).unwrap();
 	assert_eq!(member.vetting, sample.vetting);
 	assert_eq!(member.inbox, sample.inbox);
-	assert_eq!(member.eve.unwrap().judge.max_severity, 2);
+	assert_eq!(member.sensor.unwrap().max_severity, 2);
 }
 
 #[test]
@@ -114,9 +135,9 @@ fn values_are_read_as_they_are_meant() {
 	let config = sample_with("key-file = \"/etc/ringfence/key\"", &member).unwrap();
 	assert_eq!(config.member, Some([0xcd; 32]));
 	assert!(sample_with("provisional = false", "provisional = true").unwrap().provisional);
-	let config = sample_with("action = \"drop\"", "action = { rate-limit = 100 }").unwrap();
+	let config = sample_with("action = \"drop\"\n# Packets", "action = { rate-limit = 100 }\n# Packets").unwrap();
 	assert!(matches!(config.reporting.action, Action::RateLimit(rate) if rate.get() == 100));
-	let config = sample_with("action = \"drop\"", "action = \"watch\"").unwrap();
+	let config = sample_with("action = \"drop\"\n# Packets", "action = \"watch\"\n# Packets").unwrap();
 	assert_eq!(config.reporting.action, Action::Watch);
 	assert!(!sample_with("enforce = true", "enforce = false").unwrap().enforce);
 	assert_eq!(sample_with("\"ws://127.0.0.1:9944\"", "\"wss://a\", \"ws://b:1\"").unwrap().endpoints.len(), 2);
@@ -188,7 +209,9 @@ fn unknown_keys_are_refused_by_name() {
 		"[firewall]",
 		"[observe]",
 		"[policy]",
-		"[eve]",
+		"[sensor]",
+		"[[alerts]]",
+		"[[rules]]",
 		"[capture]",
 		"[reporting]",
 		"[vetting]",
@@ -212,8 +235,8 @@ fn missing_keys_are_refused_by_name() {
 		("state-dir = \"/s\"\n[chain]\n".to_owned(), "endpoints"),
 		(format!("{MINIMAL}[account]\n"), "key-file"),
 		(format!("{MINIMAL}[capture]\n"), "interfaces"),
-		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[eve]\nhome = []\n"), "path"),
-		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[eve]\npath = \"/e\"\n"), "home"),
+		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[sensor]\n"), "home"),
+		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[[alerts]]\npath = \"/e\"\n"), "format"),
 		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[subscriber]\nprovider-key = \"0x\"\n"), "provider"),
 		(format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[subscriber]\nprovider = \"0x\"\n"), "provider-key"),
 	] {
@@ -246,9 +269,24 @@ fn values_that_make_no_sense_are_refused_by_key() {
 		("\"127.0.0.1:8400\"", "\"0.0.0.0:8400\"", "observe.page"),
 		("\"127.0.0.1:8400\"", "\"203.0.113.1:8400\"", "observe.page"),
 		("\"127.0.0.1:8400\"", "\"127.0.0.1:9100\"", "observe.page"),
-		("home = [\"203.0.113.0/24\"]", "home = []", "eve.home"),
-		("max-severity = 2", "max-severity = 0", "eve.max-severity"),
-		("path = \"/var/log/suricata/eve.json\"", "path = \"/\"", "eve.path"),
+		("home = [\"203.0.113.0/24\"]", "home = []", "sensor.home"),
+		("max-severity = 2", "max-severity = 0", "sensor.max-severity"),
+		("path = \"/var/log/suricata/eve.json\"", "path = \"/\"", "alerts.path"),
+		("path = \"/var/log/suricata/eve.json\"", "socket = \"/\"", "alerts.socket"),
+		("path = \"/var/log/suricata/eve.json\"", "", "alerts: each needs either a path or a socket"),
+		("path = \"/var/log/suricata/eve.json\"", "path = \"/e\"\nsocket = \"/s\"", "alerts: each needs either"),
+		("path = \"/var/log/suricata/eve.json\"", "path = \"/e\"\nsocket-mode = \"0600\"", "alerts.path"),
+		(
+			"path = \"/var/log",
+			"path = \"/e\"\n[[alerts]]\nformat = \"fast\"\npath = \"/e\"\n#",
+			"alerts.path: /e twice",
+		),
+		("\"2003068-2003099\"", "\"2003099-2003068\"", "rules: number 1: signature-ids"),
+		("\"2003068-2003099\"", "\"all\"", "rules: number 1: signature-ids"),
+		("#ignore = true", "ignore = true", "rules: number 1: either ignore"),
+		("[[rules]]", "[[rules]]\nsource = \"eve\"\n[[rules]]", "rules: number 1: either ignore"),
+		("action = \"drop\"\nlifetime", "action = { rate-limit = 0 }\nlifetime", "rules: number 1: a rate"),
+		("lifetime = \"7days\"", "lifetime = \"31days\"", "rules: number 1: lifetime"),
 		("interfaces = [\"eth0\"]", "interfaces = []", "capture.interfaces"),
 		("interfaces = [\"eth0\"]", "interfaces = [\"lo\"]", "capture.interfaces"),
 		("interfaces = [\"eth0\"]", "interfaces = [\"a\", \"b\", \"a\"]", "capture.interfaces"),
@@ -272,7 +310,7 @@ fn values_that_make_no_sense_are_refused_by_key() {
 		("repeat-after = \"10m\"", "repeat-after = \"31days\"", "reporting.repeat-after"),
 		("\nconfidence = 80", "\nconfidence = 101", "reporting.confidence"),
 		("spoofable-confidence = 30", "spoofable-confidence = 101", "reporting.spoofable-confidence"),
-		("action = \"drop\"", "action = { rate-limit = 0 }", "reporting.action"),
+		("action = \"drop\"\n# Packets", "action = { rate-limit = 0 }\n# Packets", "reporting.action"),
 		("approve-min-confidence = 50", "approve-min-confidence = 101", "vetting.approve-min-confidence"),
 		("widest-v4 = 24", "widest-v4 = 33", "vetting.widest-v4"),
 		("widest-v6 = 48", "widest-v6 = 129", "vetting.widest-v6"),
@@ -294,7 +332,7 @@ fn values_that_make_no_sense_are_refused_by_key() {
 		("answer-every = \"60s\"", "answer-every = \"999ms\"", "inbox.answer-every"),
 		("answer-every = \"60s\"", "answer-every = \"2h\"", "inbox.answer-every"),
 		("#member = \"0x00", "member = \"0x", "account.member"),
-		("[account]", "[eve.unused]", "unused"),
+		("[account]", "[sensor.unused]", "unused"),
 	] {
 		let message = refusal(from, to);
 		assert!(message.contains(key), "{to}: {message}");
@@ -308,6 +346,9 @@ fn values_of_the_wrong_kind_are_refused_with_their_line() {
 		("\"198.51.100.7\"", "\"example.net\""),
 		("\"203.0.113.0/24\"", "\"203.0.113.0/33\""),
 		("max-severity = 2", "max-severity = 256"),
+		("format = \"eve\"", "format = \"syslog\""),
+		("[2002911, \"2003068-2003099\"]", "[true]"),
+		("severity = \"high\"", "severity = \"dire\""),
 		("lifetime = \"24h\"", "lifetime = 24"),
 		("lifetime = \"24h\"", "lifetime = \"soon\""),
 		("tlp = \"green\"", "tlp = \"red\""),
@@ -326,8 +367,9 @@ fn values_of_the_wrong_kind_are_refused_with_their_line() {
 
 #[test]
 fn what_signs_needs_an_account() {
-	let eve = format!("{MINIMAL}[eve]\npath = \"/e\"\nhome = [\"203.0.113.0/24\"]\n");
-	assert!(Config::parse(&eve).unwrap_err().to_string().starts_with("eve: "));
+	let alerts =
+		format!("{MINIMAL}[sensor]\nhome = [\"203.0.113.0/24\"]\n[[alerts]]\nformat = \"eve\"\npath = \"/e\"\n");
+	assert!(Config::parse(&alerts).unwrap_err().to_string().starts_with("alerts: "));
 	let vetting = format!("{MINIMAL}[vetting]\n");
 	assert!(Config::parse(&vetting).unwrap_err().to_string().starts_with("vetting: "));
 	let inbox = format!("{MINIMAL}[inbox]\n");
@@ -356,4 +398,31 @@ fn a_household_is_no_provider() {
 	assert!(with("\"0x0101", "\"0x01").starts_with("subscriber.provider: "));
 	assert!(with("\"0x0202", "\"0x02").starts_with("subscriber.provider-key: "));
 	assert!(with(&"02".repeat(32), &"00".repeat(32)).starts_with("subscriber.provider-key: "));
+}
+
+#[test]
+fn what_sees_and_what_is_known_better_needs_a_home() {
+	for table in ["[[alerts]]\nformat = \"eve\"\npath = \"/e\"\n", "[[rules]]\nignore = true\n"] {
+		let text = format!("{MINIMAL}[account]\nkey-file = \"/k\"\n{table}");
+		let message = Config::parse(&text).unwrap_err().to_string();
+		assert!(message.contains("[sensor]"), "{table}: {message}");
+	}
+}
+
+#[test]
+fn sockets_are_made_for_whoever_writes_alerts() {
+	let socket = |rest: &str| {
+		let config =
+			sample_with("path = \"/var/log/suricata/eve.json\"", &format!("socket = \"/run/s\"\n{rest}")).unwrap();
+		config.alerts.into_iter().next().unwrap().place
+	};
+	let expected = |kind, access| Place::Socket("/run/s".into(), kind, access);
+	assert_eq!(socket(""), expected(Kind::Stream, Access::Group));
+	assert_eq!(socket("socket-type = \"datagram\"\nsocket-mode = \"0600\""), expected(Kind::Datagram, Access::Owner));
+}
+
+#[test]
+fn a_rule_without_conditions_is_about_everything() {
+	let config = sample_with("[[rules]]", "[[rules]]\nignore = true\n[[rules]]").unwrap();
+	assert_eq!(config.sensor.unwrap().rules.0[0], Rule::default());
 }

@@ -1,7 +1,17 @@
 //! The EVE parser, over whole files and over lines that nobody wrote.
 
+mod mutation;
+
+use mutation::{mutate, mutation};
 use proptest::prelude::*;
-use ringfence_enforcer::core::eve::{parse, Alert, EveError, Ignored, Judge, MAX_LINE};
+use ringfence_enforcer::core::{
+	alert::{
+		eve::parse,
+		judge::{Ignored, Judge},
+		Alert, AlertError, MAX_LINE,
+	},
+	rules::Rules,
+};
 use ringfence_primitives::{Severity, ThreatClass};
 use std::path::Path;
 
@@ -13,6 +23,7 @@ fn judge() -> Judge {
 		home: vec!["203.0.113.32/27".parse().unwrap(), "2001:db8:65::/64".parse().unwrap()],
 		exempt: Vec::new(),
 		max_severity: 255,
+		rules: Rules::default(),
 	}
 }
 
@@ -106,20 +117,20 @@ fn without_counts_a_transaction_tells_of_a_handshake() {
 #[test]
 fn what_is_not_eve_is_refused_with_the_cause() {
 	let refused = |line: &[u8]| parse(line).unwrap_err();
-	assert!(matches!(refused(b"not json"), EveError::Json(_)));
-	assert!(matches!(refused(b"[1,2]"), EveError::Json(_)));
-	assert!(matches!(refused(b"{}"), EveError::Json(_)));
-	assert!(matches!(refused(b"\"\xff\""), EveError::NotUtf8));
-	assert!(matches!(refused(&vec![b' '; MAX_LINE + 1]), EveError::TooLong));
+	assert!(matches!(refused(b"not json"), AlertError::Json(_)));
+	assert!(matches!(refused(b"[1,2]"), AlertError::Json(_)));
+	assert!(matches!(refused(b"{}"), AlertError::Json(_)));
+	assert!(matches!(refused(b"\"\xff\""), AlertError::NotUtf8));
+	assert!(matches!(refused(&vec![b' '; MAX_LINE + 1]), AlertError::TooLong));
 	assert!(refused(br#"{"event_type":"alert"}"#).to_string().contains("timestamp"));
 	let line = ALERTS.lines().next().unwrap();
 	let wrong = |from: &str, to: &str| refused(line.replacen(from, to, 1).as_bytes());
-	assert!(matches!(wrong("\"198.18.66.66\"", "\"example.net\""), EveError::Address("src_ip")));
-	assert!(matches!(wrong("\"198.18.66.66\"", "\"198.18.66.66/32\""), EveError::Address("src_ip")));
-	assert!(matches!(wrong("40112", "65536"), EveError::Json(_)));
-	assert!(matches!(wrong("\"severity\":1", "\"severity\":-1"), EveError::Json(_)));
+	assert!(matches!(wrong("\"198.18.66.66\"", "\"example.net\""), AlertError::Address("src_ip")));
+	assert!(matches!(wrong("\"198.18.66.66\"", "\"198.18.66.66/32\""), AlertError::Address("src_ip")));
+	assert!(matches!(wrong("40112", "65536"), AlertError::Json(_)));
+	assert!(matches!(wrong("\"severity\":1", "\"severity\":-1"), AlertError::Json(_)));
 	let deep = "[".repeat(MAX_LINE - 1);
-	assert!(matches!(refused(deep.as_bytes()), EveError::Json(_)));
+	assert!(matches!(refused(deep.as_bytes()), AlertError::Json(_)));
 }
 
 #[test]
@@ -143,50 +154,6 @@ fn real_logs_are_understood() {
 		}
 	}
 	assert!(found > 0, "no alerts in {}", directory.display());
-}
-
-/// A change to a line: what to do, where, and with which byte.
-#[derive(Clone, Debug)]
-enum Mutation {
-	Replace(usize, u8),
-	Insert(usize, u8),
-	Remove(usize),
-	Truncate(usize),
-	Repeat(usize, usize),
-}
-
-fn mutation() -> impl Strategy<Value = Mutation> {
-	let place = 0_usize..1_200;
-	prop_oneof![
-		(place.clone(), any::<u8>()).prop_map(|(at, byte)| Mutation::Replace(at, byte)),
-		(place.clone(), any::<u8>()).prop_map(|(at, byte)| Mutation::Insert(at, byte)),
-		(place.clone(), prop_oneof![Just(b'"'), Just(b'{'), Just(b'-'), Just(b'9')])
-			.prop_map(|(at, byte)| Mutation::Insert(at, byte)),
-		place.clone().prop_map(Mutation::Remove),
-		place.clone().prop_map(Mutation::Truncate),
-		(place, 1_usize..100).prop_map(|(at, length)| Mutation::Repeat(at, length)),
-	]
-}
-
-fn mutate(mut line: Vec<u8>, mutations: &[Mutation]) -> Vec<u8> {
-	for mutation in mutations {
-		let last = line.len().saturating_sub(1);
-		match *mutation {
-			_ if line.is_empty() => {}
-			Mutation::Replace(at, byte) => line[at.min(last)] = byte,
-			Mutation::Insert(at, byte) => line.insert(at.min(last), byte),
-			Mutation::Remove(at) => {
-				line.remove(at.min(last));
-			}
-			Mutation::Truncate(at) => line.truncate(at),
-			Mutation::Repeat(at, length) => {
-				let start = at.min(last);
-				let piece = line[start..(start + length).min(line.len())].to_vec();
-				line.splice(start..start, piece);
-			}
-		}
-	}
-	line
 }
 
 proptest! {

@@ -1,7 +1,7 @@
 //! Lists as they are found: real ones, and whatever else may be in a file.
 
 use proptest::prelude::*;
-use ringfence_enforcer::core::list::{indicator, parse, LineError, List};
+use ringfence_enforcer::core::list::{indicator, parse, parse_as, Layout, LineError, List, ListError};
 use ringfence_primitives::{AddressError, Indicator, Transport};
 use std::path::Path;
 
@@ -62,7 +62,46 @@ fn services_without_their_protocol_are_named_as_such() {
 	assert!(count(LineError::Address(AddressError::Syntax)) > 10_000);
 }
 
+#[test]
+fn hosts_services_and_urls_in_a_messy_list_are_read_as_trails() {
+	let Some((text, plain)) = real("maltrail-elf_mirai.txt", Some(Transport::Tcp)) else { return };
+	let list = parse_as(&Layout::Trails, text.as_bytes(), None, &[]).unwrap();
+	let named: std::collections::HashSet<_> = list.indicators.iter().collect();
+	assert!(plain.indicators.iter().all(|indicator| named.contains(indicator)), "no less than as a plain list");
+	let lines: Vec<_> = text.lines().collect();
+	for skipped in &list.skipped {
+		let line = lines[skipped.line - 1];
+		match skipped.cause {
+			LineError::Path => assert!(line.trim().starts_with('/'), "{line:?}"),
+			LineError::Name => assert!(line.contains(|c: char| c.is_ascii_alphabetic()), "{line:?}"),
+			cause => assert!(matches!(cause, LineError::Port | LineError::Address(_)), "{line:?}: {cause}"),
+		}
+	}
+}
+
+fn layout() -> impl Strategy<Value = Layout> {
+	prop_oneof![
+		Just(Layout::Plain),
+		Just(Layout::Csv { column: None }),
+		Just(Layout::Csv { column: Some("ip".into()) }),
+		Just(Layout::Trails),
+		Just(Layout::Fail2ban),
+		Just(Layout::Crowdsec),
+	]
+}
+
 proptest! {
+	#[test]
+	fn anything_can_be_in_a_list_of_any_layout(layout in layout(), text in prop::collection::vec(any::<u8>(), 0..400)) {
+		let read = parse_as(&layout, &text, None, &[]);
+		prop_assert!(matches!(read, Ok(_) | Err(ListError::NoColumn)));
+	}
+
+	#[test]
+	fn almost_lists_do_no_harm(layout in layout(), text in "(ip,|#|/|http://|\\[|\\{|\"|,|;|tcp |[0-9]{1,3}\\.|[a-f:]{1,4}|\n){0,40}") {
+		let _ = parse_as(&layout, text.as_bytes(), None, &[]);
+	}
+
 	#[test]
 	fn anything_can_be_in_a_list(text in prop::collection::vec(any::<u8>(), 0..400)) {
 		let list = parse(&text, Some(Transport::Udp), &[]).unwrap();

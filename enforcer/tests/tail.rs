@@ -1,7 +1,7 @@
 //! Following a file through everything that happens to log files.
 
 use ringfence_enforcer::{
-	core::eve::MAX_LINE,
+	core::alert::MAX_LINE,
 	daemon::tail::{LineError, Tail, TailError},
 };
 use std::{

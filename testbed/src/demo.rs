@@ -403,7 +403,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use ringfence_enforcer::core::eve;
+	use ringfence_enforcer::core::alert::eve;
 
 	#[test]
 	fn the_alert_is_one_that_the_sensor_understands() {

@@ -29,6 +29,8 @@ pub struct Enforcer {
 	pub config: PathBuf,
 	/// The EVE file that its sensor reads.
 	pub eve: PathBuf,
+	/// The socket that a gateway's sensor listens on for EVE.
+	pub socket: PathBuf,
 }
 
 impl Enforcer {
@@ -40,7 +42,8 @@ impl Enforcer {
 		let provider = Keys::of(&secret)
 			.ok_or_else(|| Error::Malformed { what: format!("the secret {secret}"), cause: "no key".into() })?;
 		let rest = format!(
-			"[eve]\npath = \"{{eve}}\"\nhome = {:?}\n\n[reporting]\nlifetime = \"1h\"\nper-minute = 600\n\n\
+			"[sensor]\nhome = {:?}\n\n[[alerts]]\nformat = \"eve\"\npath = \"{{eve}}\"\n\n[[alerts]]\nformat = \"eve\"\n\
+			 socket = \"{{socket}}\"\n\n[reporting]\nlifetime = \"1h\"\nper-minute = 600\n\n\
 			 [subscriber]\nprovider = \"{}\"\nprovider-key = \"{}\"\n",
 			site.home_networks(),
 			hex::encode(&provider.account.public().0),
@@ -76,7 +79,9 @@ impl Enforcer {
 		let (key, eve, config) = (folder.join("key"), folder.join("eve.json"), folder.join("ringfence.toml"));
 		write(&key, secret)?;
 		write(&eve, "")?;
+		let socket = folder.join("eve.sock");
 		let rest = rest.replace("{eve}", &eve.display().to_string());
+		let rest = rest.replace("{socket}", &socket.display().to_string());
 		let text = format!(
 			"state-dir = \"{}\"\n\n[chain]\nendpoints = [\"{endpoint}\"]\n\n[account]\nkey-file = \"{}\"\n\n{rest}",
 			work.folder(&format!("{name}/state"))?.display(),
@@ -85,7 +90,7 @@ impl Enforcer {
 		write(&config, &text)?;
 		let mut command = namespace.command(binary("ringfence-enforcer")?);
 		command.args(["run", "--log-format", "json", "--config"]).arg(&config);
-		Ok(Self { site, process: Process::start(&name, command, work.log(&name))?, config, eve })
+		Ok(Self { site, process: Process::start(&name, command, work.log(&name))?, config, eve, socket })
 	}
 
 	/// Runs a command of the same program with the same configuration, in `namespace`, to its end; what it says.

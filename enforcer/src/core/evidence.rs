@@ -55,6 +55,17 @@ impl Evidence {
 		evidence
 	}
 
+	/// The same, seen at `now` where it does not say when.
+	#[must_use]
+	pub fn dated(mut self, now: Millis) -> Self {
+		for time in [&mut self.first_seen, &mut self.last_seen] {
+			if *time == 0 {
+				*time = now;
+			}
+		}
+		self
+	}
+
 	/// Adds a sample, if there is room for it.
 	pub fn sample(&mut self, text: &str) {
 		if self.samples.len() < MAX_SAMPLES {

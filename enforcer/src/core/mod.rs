@@ -1,7 +1,8 @@
 //! What is decided: values and time in, values out. Nothing here touches a socket, a file or a clock.
 
+pub mod alert;
+pub mod csv;
 pub mod envelope;
-pub mod eve;
 pub mod evidence;
 pub mod extrinsic;
 pub mod finality;
@@ -19,6 +20,7 @@ pub mod pulse;
 pub mod record;
 pub mod report;
 pub mod roster;
+pub mod rules;
 pub mod ruleset;
 pub mod sighting;
 pub mod snapshot;

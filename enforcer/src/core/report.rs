@@ -143,6 +143,7 @@ impl Reporter {
 	/// milliseconds.
 	pub fn consider(&mut self, finding: &Finding, now: Millis) -> Result<(Report, Record), Suppressed> {
 		let id = finding.indicator.id();
+		let evidence = finding.evidence.clone().dated(now);
 		self.forget(now);
 		let Settings { repeat_after, .. } = self.settings;
 		let case = match self.cases.entry(id) {
@@ -150,22 +151,16 @@ impl Reporter {
 				let case = known.into_mut();
 				if now.saturating_sub(case.touched) >= repeat_after {
 					// Another story.
-					case.evidence = finding.evidence.clone();
+					case.evidence = evidence;
 					(case.severity, case.proven) = (finding.severity, false);
 				} else {
-					case.evidence.merge(&finding.evidence);
+					case.evidence.merge(&evidence);
 				}
 				case
 			}
 			std::collections::hash_map::Entry::Vacant(place) => {
 				self.order.push_back(id);
-				place.insert(Case {
-					evidence: finding.evidence.clone(),
-					severity: finding.severity,
-					proven: false,
-					touched: now,
-					reported: None,
-				})
+				place.insert(Case { evidence, severity: finding.severity, proven: false, touched: now, reported: None })
 			}
 		};
 		case.touched = now;

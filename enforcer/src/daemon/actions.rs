@@ -21,7 +21,7 @@ use crate::core::{
 	envelope::{seal, seal_tier, tier_key, Context, SealError, Sender},
 	hex::{self, HexError},
 	inbox::{own_decision, own_report},
-	list::{self, LineError, List, ListError},
+	list::{self, Layout, LineError, List, ListError},
 	report::Report,
 };
 use ringfence_primitives::{
@@ -497,6 +497,7 @@ pub fn inbox_promote(config: &Config, letter: &Digest) -> Result<String> {
 pub fn report_list(
 	config: &Config,
 	file: &Path,
+	layout: &Layout,
 	protocol: Option<Transport>,
 	terms: &Terms,
 	tell: &mut dyn FnMut(&str),
@@ -508,8 +509,8 @@ pub fn report_list(
 	let text = read_list(file).map_err(|source| ActionError::Unreadable { path: path.clone(), source })?;
 	// What this enforcer would not block is not what to tell others to block.
 	let exempt: Vec<_> = config.protected.iter().chain(&config.allow).copied().collect();
-	let list =
-		list::parse(&text, protocol, &exempt).map_err(|source| ActionError::List { path: path.clone(), source })?;
+	let list = list::parse_as(layout, &text, protocol, &exempt)
+		.map_err(|source| ActionError::List { path: path.clone(), source })?;
 	told(&path, &list).iter().for_each(|line| tell(line));
 	let List { indicators, .. } = list;
 	if indicators.is_empty() {
@@ -774,7 +775,7 @@ mod tests {
 			let mut lines = Vec::new();
 			let terms = dossier(Standing::Proposed).terms;
 			let mut tell = |line: &str| lines.push(line.to_owned());
-			let result = report_list(&Config::parse(text).unwrap(), &file, None, &terms, &mut tell);
+			let result = report_list(&Config::parse(text).unwrap(), &file, &Layout::Plain, None, &terms, &mut tell);
 			(result.unwrap_err(), lines)
 		};
 		let household = format!(

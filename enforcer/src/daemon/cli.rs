@@ -2,7 +2,7 @@
 
 use super::{
 	actions::{self, ActionError, Recipient, Subject},
-	config::{self, Config, ConfigError},
+	config::{self, Config, ConfigError, Place},
 	control::{Agreement, Answer, Filter, Request, Source, State, Verified, MAX_PAGE, OVERRIDE_MS},
 	evidence::Archive,
 	firewall::{Firewall, FirewallError, Local},
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::core::{
 	hex::{self, HexError},
-	list,
+	list::{self, Layout},
 	report::Settings,
 };
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
@@ -37,7 +37,7 @@ use serde::de::{
 use std::{
 	ffi::CString,
 	io::{self, IsTerminal, Write},
-	os::unix::ffi::OsStrExt,
+	os::unix::{ffi::OsStrExt, fs::FileTypeExt},
 	path::{Path, PathBuf},
 	process::ExitCode,
 };
@@ -258,6 +258,12 @@ enum Command {
 		/// The protocol of lines `ADDRESS:PORT` that name none: tcp, udp, sctp.
 		#[arg(long, value_parser = transport)]
 		protocol: Option<Transport>,
+		/// How the list is written.
+		#[arg(long, value_enum, default_value_t)]
+		format: ListFormat,
+		/// The list is CSV, and this is the name of the column, by its header.
+		#[arg(long, value_name = "NAME", conflicts_with = "format")]
+		column: Option<String>,
 		/// An address, a network or `PROTOCOL ADDRESS:PORT` a line, 100,000 at most; what follows a # or a ; is left out.
 		/// - is the standard input.
 		#[arg(value_name = "FILE")]
@@ -319,6 +325,34 @@ impl ListTerms {
 			lifetime: self.lifetime.unwrap_or(settings.lifetime),
 			evidence: None,
 			note: self.note,
+		}
+	}
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum ListFormat {
+	/// One indicator a line.
+	#[default]
+	Plain,
+	/// Comma-separated values: the first field that looks like an indicator.
+	Csv,
+	/// Addresses, services and URLs mixed with names and paths, which are skipped; ADDRESS:PORT is TCP.
+	Trails,
+	/// fail2ban's log, or what `fail2ban-client get JAIL banip` prints.
+	Fail2ban,
+	/// What `cscli decisions list` prints with -o json or -o raw.
+	Crowdsec,
+}
+
+impl ListFormat {
+	fn layout(self, column: Option<String>) -> Layout {
+		match self {
+			_ if column.is_some() => Layout::Csv { column },
+			Self::Plain => Layout::Plain,
+			Self::Csv => Layout::Csv { column },
+			Self::Trails => Layout::Trails,
+			Self::Fail2ban => Layout::Fail2ban,
+			Self::Crowdsec => Layout::Crowdsec,
 		}
 	}
 }
@@ -553,9 +587,9 @@ pub fn main() -> ExitCode {
 			}
 			WhitelistCommand::Show { config } => act(&config, actions::whitelist_show),
 		},
-		Command::Report { config, terms, protocol, file } => act(&config, |config| {
+		Command::Report { config, terms, protocol, format, column, file } => act(&config, |config| {
 			let terms = terms.terms(&config.reporting);
-			actions::report_list(config, &file, protocol, &terms, &mut tell)
+			actions::report_list(config, &file, &format.layout(column), protocol, &terms, &mut tell)
 		}),
 		Command::Dispute { config, subject } => act(&config, |config| actions::dispute(config, &subject)),
 	};
@@ -828,17 +862,25 @@ fn environment_faults(config: &Config) -> Vec<String> {
 	if let Err(error) = accessible_directory(existing, libc::W_OK | libc::X_OK) {
 		faults.push(format!("state-dir: {}: {error}", existing.display()));
 	}
-	if let Some(eve) = &config.eve {
-		let directory = directory_of(&eve.path);
-		if let Err(error) = accessible_directory(&directory, libc::R_OK | libc::X_OK) {
-			faults.push(format!("eve.path: {}: {error}", directory.display()));
-		} else if eve.path.exists() {
-			let fault = match access(&eve.path, libc::R_OK) {
-				Ok(()) if !eve.path.is_file() => Some("not a regular file".into()),
-				Ok(()) => None,
-				Err(error) => Some(error.to_string()),
+	for source in &config.alerts {
+		let (place, key) = (source.place.path(), source.place.key());
+		let directory = directory_of(place);
+		let mode = match source.place {
+			Place::File(_) => libc::R_OK | libc::X_OK,
+			Place::Socket(..) => libc::W_OK | libc::X_OK,
+		};
+		if let Err(error) = accessible_directory(&directory, mode) {
+			faults.push(format!("{key}: {}: {error}", directory.display()));
+		} else if place.exists() {
+			let fault: Option<String> = match &source.place {
+				Place::File(path) if !path.is_file() => Some("not a regular file".into()),
+				Place::File(path) => access(path, libc::R_OK).err().map(|error| error.to_string()),
+				Place::Socket(path, ..) => {
+					let other = std::fs::metadata(path).is_ok_and(|found| !found.file_type().is_socket());
+					other.then(|| "something else has this name".into())
+				}
 			};
-			faults.extend(fault.map(|fault| format!("eve.path: {}: {fault}", eve.path.display())));
+			faults.extend(fault.map(|fault| format!("{key}: {}: {fault}", place.display())));
 		}
 	}
 	faults
@@ -1006,9 +1048,28 @@ mod tests {
 			("--note", "two\nlines"),
 			("--note", &long),
 			("--protocol", "icmp"),
+			("--format", "xml"),
 		] {
 			assert!(terms(&[option, value]).is_err(), "{option} {value}");
 		}
+	}
+
+	#[test]
+	fn a_column_makes_a_list_csv() {
+		let layout = |options: &[&str]| {
+			let words = ["ringfence-enforcer", "report", "--config", "c"].iter().chain(options).chain(&["-"]);
+			match Cli::try_parse_from(words).map(|cli| cli.command) {
+				Ok(Command::Report { format, column, .. }) => Ok(format.layout(column)),
+				Ok(_) => panic!("another command"),
+				Err(error) => Err(error.kind()),
+			}
+		};
+		assert_eq!(layout(&[]), Ok(Layout::Plain));
+		assert_eq!(layout(&["--format", "csv"]), Ok(Layout::Csv { column: None }));
+		assert_eq!(layout(&["--format", "crowdsec"]), Ok(Layout::Crowdsec));
+		assert_eq!(layout(&["--column", "ip"]), Ok(Layout::Csv { column: Some("ip".into()) }));
+		let both = layout(&["--format", "trails", "--column", "ip"]);
+		assert_eq!(both, Err(clap::error::ErrorKind::ArgumentConflict));
 	}
 
 	#[test]
@@ -1017,7 +1078,7 @@ mod tests {
 		let path = |name: &str| directory.path().join(name).display().to_string();
 		let text = format!(
 			"state-dir = {:?}\nchain.endpoints = [\"ws://[::1]:1\"]\naccount.key-file = {:?}\n\
-			eve = {{ path = {:?}, home = [\"203.0.113.0/24\"] }}\n",
+			sensor.home = [\"203.0.113.0/24\"]\nalerts = [{{ format = \"eve\", path = {:?} }}]\n",
 			path("file/state"),
 			path("key"),
 			path("missing/eve.json"),
@@ -1026,7 +1087,7 @@ mod tests {
 		std::fs::write(path("file"), "").unwrap();
 		let faults = environment_faults(&config);
 		let keys: Vec<_> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
-		assert_eq!(keys, ["account.key-file", "state-dir", "eve.path"], "{faults:?}");
+		assert_eq!(keys, ["account.key-file", "state-dir", "alerts.path"], "{faults:?}");
 		assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "a check touches nothing");
 	}
 }

@@ -6,23 +6,27 @@
 use super::{
 	capture::{self, MAX_INTERFACES},
 	household::Provider,
+	listen::{Access, Kind},
 	millis, observe,
 };
 use crate::core::{
-	eve::Judge,
+	alert::{judge::Judge, Format},
 	hex,
 	inbox::InboxPolicy,
 	report::Settings,
+	rules::{Rule, Rules, Verdict},
 	vet::{Bounds, Origin, VettingPolicy},
 };
 use ringfence_primitives::{
-	AccountBytes, Action, Confidence, Digest, Direction, Lifetime, Network, PacketRate, Severity, Tlp,
+	AccountBytes, Action, Confidence, Digest, Direction, Lifetime, Network, PacketRate, Severity, ThreatClass, Tlp,
 };
+use ringfence_sensor::engine;
 use serde::Deserialize;
 use std::{
 	collections::BTreeMap,
 	io,
 	net::SocketAddr,
+	ops::RangeInclusive,
 	path::{Path, PathBuf},
 	time::Duration,
 };
@@ -89,10 +93,14 @@ pub struct Config {
 	pub protected: Vec<Network>,
 	/// Peers that are let through even if a wider network is blocked.
 	pub allow: Vec<Network>,
-	/// The sensor.
-	pub eve: Option<Eve>,
-	/// The interfaces whose packets are looked at.
+	/// What turns what sensors see into findings, by the owner's rules.
+	pub sensor: Option<Judge>,
+	/// Other programs that see something. Where there are any, so is `sensor`.
+	pub alerts: Vec<Source>,
+	/// The interfaces whose packets are looked at. Where there are any, so is `sensor`.
 	pub capture: Option<capture::Settings>,
+	/// How the own detectors look at them.
+	pub detectors: engine::Settings,
 	/// How findings become reports.
 	pub reporting: Settings,
 	/// Whether reports are to be acted on before they are confirmed.
@@ -129,13 +137,39 @@ impl Mode {
 	}
 }
 
-/// The sensor's log and how it is read.
+/// Another program, and where it says what it sees.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Eve {
-	/// Suricata's EVE file.
-	pub path: PathBuf,
-	/// What turns its alerts into findings.
-	pub judge: Judge,
+pub struct Source {
+	/// How it writes.
+	pub format: Format,
+	/// Where it writes.
+	pub place: Place,
+}
+
+/// Where another program writes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+	/// To a file, which is followed.
+	File(PathBuf),
+	/// To a socket that the enforcer makes.
+	Socket(PathBuf, Kind, Access),
+}
+
+impl Place {
+	/// The path of either.
+	pub fn path(&self) -> &Path {
+		match self {
+			Self::File(path) | Self::Socket(path, ..) => path,
+		}
+	}
+
+	/// The key that names it.
+	pub const fn key(&self) -> &'static str {
+		match self {
+			Self::File(_) => "alerts.path",
+			Self::Socket(..) => "alerts.socket",
+		}
+	}
 }
 
 #[derive(Deserialize)]
@@ -151,7 +185,11 @@ struct RawConfig {
 	policy: RawPolicy,
 	#[serde(default)]
 	observe: RawObserve,
-	eve: Option<RawEve>,
+	sensor: Option<RawSensor>,
+	#[serde(default)]
+	alerts: Vec<RawSource>,
+	#[serde(default)]
+	rules: Vec<RawRule>,
 	capture: Option<RawCapture>,
 	#[serde(default)]
 	reporting: RawReporting,
@@ -221,11 +259,20 @@ struct RawPolicy {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct RawEve {
-	path: PathBuf,
+struct RawSensor {
 	home: Vec<Network>,
 	#[serde(default = "medium")]
 	max_severity: u8,
+	#[serde(default)]
+	detectors: BTreeMap<String, BTreeMap<String, RawNumber>>,
+}
+
+/// A number of a detector, or whether it looks at all.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged, expecting = "a whole number, or `enabled = false`")]
+enum RawNumber {
+	Flag(bool),
+	Number(u64),
 }
 
 fn medium() -> u8 {
@@ -255,6 +302,40 @@ fn half() -> u32 {
 /// Every header, the question of a DNS packet and the greeting of a server.
 fn headers() -> u32 {
 	512
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawSource {
+	format: Format,
+	path: Option<PathBuf>,
+	socket: Option<PathBuf>,
+	socket_type: Option<Kind>,
+	socket_mode: Option<Access>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+struct RawRule {
+	category: Option<String>,
+	signature_ids: Vec<RawIds>,
+	detectors: Vec<String>,
+	source: Option<Format>,
+	min_severity: Option<Severity>,
+	ignore: bool,
+	threat: Option<ThreatClass>,
+	severity: Option<Severity>,
+	action: Option<RawAction>,
+	#[serde(with = "humantime_serde")]
+	lifetime: Option<Duration>,
+	established: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "the number of a signature, or a range \"FIRST-LAST\"")]
+enum RawIds {
+	One(u64),
+	Range(String),
 }
 
 #[derive(Deserialize)]
@@ -396,8 +477,8 @@ impl Config {
 			return Err(invalid("state-dir", "empty"));
 		}
 		if raw.account.is_none() {
-			if raw.eve.is_some() {
-				return Err(invalid("eve", "reports are signed: needs [account]"));
+			if !raw.alerts.is_empty() {
+				return Err(invalid("alerts", "reports are signed: needs [account]"));
 			}
 			if raw.vetting.is_some() {
 				return Err(invalid("vetting", "votes are signed: needs [account]"));
@@ -421,9 +502,24 @@ impl Config {
 			}
 		}
 		let popular = raw.vetting.as_ref().map(|vetting| vetting.popular.clone()).unwrap_or_default();
+		if raw.sensor.is_none() {
+			let used = [
+				("alerts", !raw.alerts.is_empty()),
+				("capture", raw.capture.is_some()),
+				("rules", !raw.rules.is_empty()),
+			];
+			for (key, used) in used {
+				if used {
+					return Err(invalid(key, "who is attacked? Needs [sensor]"));
+				}
+			}
+		}
 		let exempt = raw.policy.protected.iter().chain(&raw.policy.allow).copied().collect();
+		let rules = checked_rules(raw.rules)?;
 		Ok(Self {
-			eve: raw.eve.map(|eve| eve.checked(exempt)).transpose()?,
+			detectors: raw.sensor.as_ref().map(RawSensor::detectors).transpose()?.unwrap_or_default(),
+			sensor: raw.sensor.map(|sensor| sensor.checked(exempt, rules)).transpose()?,
+			alerts: checked_sources(raw.alerts)?,
 			capture: raw.capture.map(RawCapture::checked).transpose()?,
 			provisional: raw.reporting.provisional,
 			reporting: raw.reporting.checked()?,
@@ -534,18 +630,139 @@ fn check_observers(metrics: Option<SocketAddr>, page: Option<SocketAddr>) -> Res
 	Ok(())
 }
 
-impl RawEve {
-	fn checked(self, exempt: Vec<Network>) -> Result<Eve, ConfigError> {
+impl RawSensor {
+	/// How the detectors are set. They are told from numbers out of bounds here.
+	fn detectors(&self) -> Result<engine::Settings, ConfigError> {
+		const KEY: &str = "sensor.detectors";
+		let mut settings = engine::Settings { home: self.home.clone(), ..engine::Settings::default() };
+		for (name, given) in &self.detectors {
+			let mut detector = engine::DetectorSettings::default();
+			for (key, value) in given {
+				match (key.as_str(), *value) {
+					("enabled", RawNumber::Flag(enabled)) => detector.enabled = enabled,
+					(_, RawNumber::Number(number)) => {
+						detector.values.insert(key.clone(), number);
+					}
+					(_, RawNumber::Flag(_)) => return Err(invalid(KEY, format!("{name}.{key}: a whole number"))),
+				}
+			}
+			settings.detectors.insert(name.clone(), detector);
+		}
+		settings.check().map_err(|cause| invalid(KEY, cause))?;
+		Ok(settings)
+	}
+
+	fn checked(self, exempt: Vec<Network>, rules: Rules) -> Result<Judge, ConfigError> {
 		if self.home.is_empty() {
-			return Err(invalid("eve.home", "without an own network no alert has an attacker"));
+			return Err(invalid("sensor.home", "without an own network no alert has an attacker"));
 		}
 		if self.max_severity == 0 {
-			return Err(invalid("eve.max-severity", "Suricata's severities begin at 1"));
+			return Err(invalid("sensor.max-severity", "severities begin at 1"));
 		}
-		if self.path.file_name().is_none() {
-			return Err(invalid("eve.path", "not a file's name"));
+		Ok(Judge { home: self.home, exempt, max_severity: self.max_severity, rules })
+	}
+}
+
+/// Sources of alerts at most: each file takes a thread.
+const MAX_SOURCES: usize = 16;
+/// Rules at most: each is asked about every alert.
+const MAX_RULES: usize = 256;
+
+fn checked_sources(raw: Vec<RawSource>) -> Result<Vec<Source>, ConfigError> {
+	if raw.len() > MAX_SOURCES {
+		return Err(invalid("alerts", format!("more than {MAX_SOURCES}")));
+	}
+	let sources = raw.into_iter().map(RawSource::checked).collect::<Result<Vec<_>, _>>()?;
+	for (at, Source { place, .. }) in sources.iter().enumerate() {
+		if sources.iter().take(at).any(|earlier| earlier.place.path() == place.path()) {
+			return Err(invalid(place.key(), format!("{} twice", place.path().display())));
 		}
-		Ok(Eve { path: self.path, judge: Judge { home: self.home, exempt, max_severity: self.max_severity } })
+	}
+	Ok(sources)
+}
+
+impl RawSource {
+	fn checked(self) -> Result<Source, ConfigError> {
+		let place = match (self.path, self.socket) {
+			(Some(path), None) => {
+				if self.socket_type.is_some() || self.socket_mode.is_some() {
+					return Err(invalid("alerts.path", "socket-type and socket-mode are those of a socket"));
+				}
+				Place::File(path)
+			}
+			(None, Some(path)) => {
+				Place::Socket(path, self.socket_type.unwrap_or_default(), self.socket_mode.unwrap_or_default())
+			}
+			_ => return Err(invalid("alerts", "each needs either a path or a socket")),
+		};
+		if place.path().file_name().is_none() {
+			return Err(invalid(place.key(), "not a file's name"));
+		}
+		Ok(Source { format: self.format, place })
+	}
+}
+
+fn checked_rules(raw: Vec<RawRule>) -> Result<Rules, ConfigError> {
+	if raw.len() > MAX_RULES {
+		return Err(invalid("rules", format!("more than {MAX_RULES}")));
+	}
+	let numbered = (1..).zip(raw).map(|(number, rule): (usize, RawRule)| {
+		rule.checked().map_err(|cause| invalid("rules", format!("number {number}: {cause}")))
+	});
+	numbered.collect::<Result<Vec<_>, _>>().map(Rules)
+}
+
+impl RawRule {
+	/// The rule; what is wrong with it.
+	fn checked(self) -> Result<Rule, String> {
+		let asked = self.lifetime.is_some();
+		let verdict = Verdict {
+			threat: self.threat,
+			severity: self.severity,
+			action: self.action.map(RawAction::checked).transpose()?,
+			lifetime: self.lifetime.and_then(lifetime),
+			established: self.established,
+		};
+		if asked && verdict.lifetime.is_none() {
+			return Err(format!("lifetime: {LIFETIMES}"));
+		}
+		if self.ignore != (verdict == Verdict::default()) {
+			return Err("either ignore, or any of threat, severity, action, lifetime and established".into());
+		}
+		Ok(Rule {
+			category: self.category,
+			signature_ids: self.signature_ids.iter().map(RawIds::checked).collect::<Result<_, _>>()?,
+			detectors: self.detectors,
+			source: self.source,
+			min_severity: self.min_severity,
+			verdict: (!self.ignore).then_some(verdict),
+		})
+	}
+}
+
+impl RawIds {
+	fn checked(&self) -> Result<RangeInclusive<u64>, String> {
+		match self {
+			Self::One(id) => Ok(*id..=*id),
+			Self::Range(text) => text
+				.split_once('-')
+				.and_then(|(first, last)| Some((first.trim().parse::<u64>().ok()?, last.trim().parse::<u64>().ok()?)))
+				.filter(|(first, last)| first <= last)
+				.map(|(first, last)| first..=last)
+				.ok_or_else(|| format!("signature-ids: {text:?} is no range FIRST-LAST")),
+		}
+	}
+}
+
+impl RawAction {
+	fn checked(self) -> Result<Action, &'static str> {
+		match self {
+			Self::Drop => Ok(Action::Drop),
+			Self::Watch => Ok(Action::Watch),
+			Self::RateLimit(rate) => {
+				PacketRate::new(rate).map(Action::RateLimit).ok_or("a rate is 1 to 10000000 packets a second")
+			}
+		}
 	}
 }
 
@@ -614,13 +831,7 @@ impl RawReporting {
 		if !(Duration::from_secs(1)..=Duration::from_secs(30 * 86_400)).contains(&self.repeat_after) {
 			return Err(invalid("reporting.repeat-after", "1s to 30days"));
 		}
-		let action = match self.action {
-			RawAction::Drop => Action::Drop,
-			RawAction::Watch => Action::Watch,
-			RawAction::RateLimit(rate) => PacketRate::new(rate)
-				.map(Action::RateLimit)
-				.ok_or_else(|| invalid("reporting.action", "a rate is 1 to 10000000 packets a second"))?,
-		};
+		let action = self.action.checked().map_err(|cause| invalid("reporting.action", cause))?;
 		Ok(Settings {
 			confidence: confidence("reporting.confidence", self.confidence)?,
 			spoofable_confidence: confidence("reporting.spoofable-confidence", self.spoofable_confidence)?,

@@ -15,6 +15,7 @@ pub mod household;
 pub mod inbox;
 pub mod key;
 pub mod keyring;
+pub mod listen;
 pub mod notify;
 pub mod observe;
 pub mod own;

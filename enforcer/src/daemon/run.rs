@@ -4,20 +4,23 @@
 //! people want. Sensor, submitter, voter and letters stand beside them.
 
 use super::{
-	config::{Config, Eve},
+	config::{Config, Place},
 	control::{Control, ControlError, Desk, Disputes},
 	dial::{Dialer, TlsError},
 	enforce::{EnforceError, Enforcement, Setup},
+	evidence::Archive,
 	household::{self, Household, Sealer},
 	inbox::{Inbox, Rules},
 	key::{self, Keys},
 	keyring::Keyring,
+	listen::{ListenError, Socket},
 	notify::Supervisor,
 	now_ms,
 	observe::{self, History},
 	own, popular,
+	reports::Reports,
 	seen::Seen,
-	sense::{Outlet, Sensor},
+	sense::{self, Outlet, Sensor},
 	sessions::{Following, Parts, Sessions},
 	state::{Journal, Memory, StateError},
 	status::{self, Board, Status},
@@ -26,6 +29,7 @@ use super::{
 	tier::Tier,
 	tray::{Tray, TrayError},
 	vote::Voter,
+	watch::{Watch, WatchError},
 };
 use crate::core::{report::Reporter, vet::Lists};
 use sp_core::Pair;
@@ -33,12 +37,12 @@ use std::{
 	future::pending,
 	io,
 	path::Path,
-	sync::{Arc, OnceLock},
+	sync::{Arc, Mutex, OnceLock},
 };
 use tokio::{
 	runtime,
 	signal::unix::{signal, SignalKind},
-	sync::watch,
+	sync::watch::channel,
 	task::{block_in_place, JoinError, JoinSet},
 };
 use tracing::{error, info};
@@ -67,9 +71,12 @@ pub enum RunError {
 	/// The lists of what many depend on.
 	#[error("vetting.popular: {0}")]
 	Popular(#[from] popular::ListsError),
-	/// The sensor's log.
-	#[error("eve.path: {0}")]
+	/// The log of another program.
+	#[error("alerts.path: {0}")]
 	Tail(#[from] TailError),
+	/// The socket for another program.
+	#[error("alerts.socket: {0}")]
+	Listen(#[from] ListenError),
 	/// What was applied so far belongs to another chain than the configuration names.
 	#[error("chain.genesis: the state is that of another chain; `flush` forgets it")]
 	OtherChain,
@@ -79,6 +86,12 @@ pub enum RunError {
 	/// The actor that owns the firewall gave up; the log says why.
 	#[error("firewall: it cannot be programmed any more")]
 	Stopped,
+	/// Captured packets cannot be looked at.
+	#[error("capture: {0}")]
+	Watch(#[from] WatchError),
+	/// A thread that looks at packets died; the standard error says why.
+	#[error("capture: packets are not looked at any more")]
+	Blind,
 	/// A task of the daemon panicked.
 	#[error("a task died: {0}")]
 	Task(#[from] JoinError),
@@ -156,6 +169,7 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 	// First of all what was decided before is in force again, whether or not there is a network.
 	let mut parts = Parts::default();
 	let mut actor = JoinSet::new();
+	let mut eyes = JoinSet::new();
 	if config.enforce {
 		let (own, lookout) = own::watch(config.endpoints.clone(), config.uplink.clone());
 		tasks.spawn(lookout);
@@ -164,7 +178,7 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 		let setup = Setup {
 			mode: config.mode,
 			protected: config.protected.clone(),
-			home: config.eve.as_ref().map(|eve| eve.judge.home.clone()).unwrap_or_default(),
+			home: config.sensor.as_ref().map(|judge| judge.home.clone()).unwrap_or_default(),
 			allowed: config.allow.clone(),
 			uplink: config.uplink.clone(),
 			tier: provider.map(|provider| Tier::new(provider, keyring(&config.state_dir))),
@@ -192,7 +206,7 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 		}
 	}));
 
-	let (links, link) = watch::channel(None);
+	let (links, link) = channel(None);
 	let chain = Arc::new(OnceLock::new());
 	if let Some(genesis) = genesis {
 		// The cell is new.
@@ -200,7 +214,7 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 	}
 	let mut disputes = None;
 	if let Some(Keys { account, envelope }) = keys {
-		let (submitter, task) = Submitter::new(account, link, board.clone());
+		let (submitter, task) = Submitter::new(account, link.clone(), board.clone());
 		tasks.spawn(task);
 		parts.links = Some(links);
 		disputes = Some(Disputes::Open(submitter.clone()));
@@ -239,10 +253,32 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 				whitelists,
 			}));
 		}
-		if let Some(Eve { path, judge }) = config.eve {
-			let tail = Tail::open(&path)?;
-			let sensor = Sensor::new(judge, Reporter::new(config.reporting), outlet, seen, submitter, board.clone());
-			tasks.spawn_blocking(move || sensor.follow(&path, tail));
+		if let Some(judge) = config.sensor {
+			let directory = &config.state_dir;
+			let (reports, work) = Reports::open(directory, outlet, submitter, link, board.clone())?;
+			tasks.spawn(work);
+			let reporter = Reporter::new(config.reporting);
+			let sensor = Sensor::new(judge, reporter, seen, Archive::new(directory), reports, board.clone());
+			let sensor = Arc::new(Mutex::new(sensor));
+			for source in config.alerts {
+				let (sensor, format) = (sensor.clone(), source.format);
+				match source.place {
+					Place::File(path) => {
+						let tail = Tail::open(&path)?;
+						tasks.spawn_blocking(move || sense::follow(&sensor, format, &path, tail));
+					}
+					Place::Socket(path, kind, mode) => {
+						let socket = Socket::bind(&path, kind, mode)?;
+						tasks.spawn(socket.serve(move |line| sense::deliver(&sensor, format, line)));
+					}
+				}
+			}
+			if let Some(capture) = &config.capture {
+				let (watch, answers) = Watch::start(capture, &config.detectors, parts.enforcer.clone(), &sensor)?;
+				tasks.spawn(answers);
+				let board = board.clone();
+				eyes.spawn(watch.keep_counted(board));
+			}
 		}
 	}
 
@@ -272,6 +308,13 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 			None => pending().await,
 		}
 	};
+	let blind = async {
+		match eyes.join_next().await {
+			Some(ended) => ended,
+			// Nothing is captured.
+			None => pending().await,
+		}
+	};
 	let result = tokio::select! {
 		() = sessions.run() => Ok(()),
 		received = stop.recv() => {
@@ -279,6 +322,7 @@ async fn daemon(config: Config) -> Result<(), RunError> {
 			Ok(())
 		},
 		ended = ended => Err(ended.map_or_else(RunError::from, |()| RunError::Stopped)),
+		blind = blind => Err(blind.map_or_else(RunError::from, |()| RunError::Blind)),
 		Some(died) = tasks.join_next() => died.map_err(RunError::from),
 	};
 	supervisor.stopping();

@@ -1,22 +1,32 @@
-//! The sensor: lines of an EVE file in, reports out. A household's reports go to its provider, sealed; everybody else's to
+//! The sensor: what other programs say in, reports out. A household's reports go to its provider, sealed; everybody else's to
 //! all ISPs, openly.
 
 use super::{
+	evidence::Archive,
 	excerpt,
 	household::Sealer,
 	now_ms,
-	seen::Seen,
-	status::Board,
-	submit::{Call, Job, Submitter},
+	reports::Reports,
+	seen,
+	status::{Board, Suspect},
+	submit::Call,
 	tail::{LineError, Tail, TailError},
 };
 use crate::core::{
-	eve::{self, Judge},
+	alert::{
+		judge::{Ignored, Judge},
+		Format, Seen,
+	},
 	hex,
-	report::{Bucket, Report, Reporter},
+	report::{Bucket, Finding, Report, Reporter},
 };
 use ringfence_primitives::{envelope::Body, Indicator, Terms};
-use std::{path::Path, sync::Arc, time::Duration};
+use ringfence_sensor::finding::Audience;
+use std::{
+	path::Path,
+	sync::{Arc, Mutex, PoisonError},
+	time::Duration,
+};
 use tracing::{debug, error, info, warn};
 
 /// Lines about bad lines, a minute: a file full of garbage must not fill the log as well.
@@ -37,7 +47,7 @@ pub enum Outlet {
 
 impl Outlet {
 	/// The call that makes `report`; why there is none.
-	fn call(&self, report: Report) -> Result<Call, String> {
+	pub(super) fn call(&self, report: Report) -> Result<Call, String> {
 		let Report { id, indicator, terms } = report;
 		match self {
 			Self::Open { provisional } => Ok(open_call(*provisional, indicator, terms)),
@@ -57,77 +67,62 @@ pub(super) fn open_call(provisional: bool, indicator: Indicator, terms: Terms) -
 	}
 }
 
-/// What becomes of each line.
+/// What becomes of each line, whichever program wrote it.
 pub struct Sensor {
 	judge: Judge,
 	reporter: Reporter,
-	outlet: Outlet,
-	seen: Seen,
-	submitter: Submitter,
+	seen: seen::Seen,
+	archive: Archive,
+	reports: Reports,
 	board: Arc<Board>,
 	complaints: Bucket,
 }
 
 impl Sensor {
-	/// A sensor that hands its reports to `submitter`, and tells `seen` what is proven.
+	/// A sensor that keeps its evidence in `archive`, hands its reports to `reports`, and tells `seen` what is proven.
 	pub fn new(
 		judge: Judge,
 		reporter: Reporter,
-		outlet: Outlet,
-		seen: Seen,
-		submitter: Submitter,
+		seen: seen::Seen,
+		archive: Archive,
+		reports: Reports,
 		board: Arc<Board>,
 	) -> Self {
-		Self { judge, reporter, outlet, seen, submitter, board, complaints: Bucket::new(COMPLAINTS) }
+		Self { judge, reporter, seen, archive, reports, board, complaints: Bucket::new(COMPLAINTS) }
 	}
 
-	/// Follows the file from where `tail` stands. Blocks its thread for ever.
-	///
-	/// A file that cannot be read, because its directory was removed, say, is opened again and again: what the sensor
-	/// cannot see is no reason to stop enforcing.
-	pub fn follow(mut self, path: &Path, mut tail: Tail) {
-		loop {
-			let cause = self.follow_until_error(&mut tail);
-			error!(at = now_ms(), %cause, "the sensor's log cannot be read");
-			tail = loop {
-				std::thread::sleep(PAUSE);
-				match Tail::open(path) {
-					Ok(tail) => break tail,
-					Err(cause) => debug!(%cause, "the sensor's log cannot be opened"),
-				}
-			};
-			info!(at = now_ms(), "the sensor's log can be read again");
-		}
-	}
-
-	fn follow_until_error(&mut self, tail: &mut Tail) -> TailError {
-		loop {
-			if let Err(error) = tail.read(&mut |line| self.line(line)).and_then(|()| tail.wait()) {
-				return error;
-			}
-		}
-	}
-
-	/// Handles one line.
-	pub fn line(&mut self, line: Result<&[u8], LineError>) {
-		let alert = match line.map(eve::parse) {
-			Ok(Ok(Some(alert))) => alert,
-			Ok(Ok(None)) => return,
-			Ok(Err(cause)) => return self.skip(&String::from_utf8_lossy(line.unwrap_or_default()), &cause),
+	/// Handles one line that is written in `format`.
+	pub fn line(&mut self, format: Format, line: Result<&[u8], LineError>) {
+		let line = match line {
+			Ok(line) => line,
 			Err(cause) => return self.skip("", &cause),
 		};
-		let finding = match self.judge.judge(&alert) {
-			Ok(finding) => finding,
-			Err(cause) => {
-				debug!(signature = alert.signature_id, %cause, "ignored");
-				return self.board.update(|status| status.counts.ignored += 1);
+		for seen in format.parse(line) {
+			match seen {
+				Ok(Seen::Alert(alert)) => self.judged(self.judge.judge(&alert), Some(alert.signature_id)),
+				Ok(Seen::Decision(decision)) => self.judged(self.judge.decide(&decision), None),
+				Err(cause) => self.skip(&String::from_utf8_lossy(line), &cause),
 			}
-		};
+		}
+	}
+
+	fn judged(&mut self, finding: Result<Finding, Ignored>, signature: Option<u64>) {
+		match finding {
+			Ok(finding) => self.finding(&finding, signature),
+			Err(cause) => {
+				debug!(signature, %cause, "ignored");
+				self.board.update(|status| status.counts.ignored += 1);
+			}
+		}
+	}
+
+	/// Reports a finding, unless it was reported a short while ago or there are too many.
+	pub fn finding(&mut self, finding: &Finding, signature: Option<u64>) {
 		let now = now_ms();
 		if finding.is_proven() {
 			self.seen.saw(&finding.indicator, now);
 		}
-		let report = match self.reporter.consider(&finding, now) {
+		let (report, record) = match self.reporter.consider(finding, now) {
 			Ok(report) => report,
 			Err(cause) => {
 				debug!(indicator = %finding.indicator, %cause, "suppressed");
@@ -136,15 +131,27 @@ impl Sensor {
 		};
 		let id = report.id;
 		let indicator = report.indicator.to_string();
-		info!(at = now, id = hex::encode(&id), indicator, signature = alert.signature_id, "alert");
+		info!(at = now, id = hex::encode(&id), indicator, signature, "alert");
 		self.board.update(|status| status.counts.alerts += 1);
-		match self.outlet.call(report) {
-			Ok(call) => self.submitter.submit(Job { id, call }),
-			Err(cause) => {
-				warn!(at = now, id = hex::encode(&id), cause, "refused");
-				self.board.update(|status| status.counts.refused += 1);
-			}
+		if let Err(cause) = self.archive.keep(&record) {
+			// The report counts without it, too.
+			warn!(at = now, id = hex::encode(&id), %cause, "the evidence is not kept");
 		}
+		self.reports.put(report);
+	}
+
+	/// What an own detector has found: it is reported, or only told to the owner.
+	fn found(&mut self, found: ringfence_sensor::Finding) {
+		let now = now_ms();
+		let (detector, note) = (found.detector, found.note.clone());
+		if found.audience == Audience::Owner {
+			let what = found.indicator.to_string();
+			warn!(at = now, what, detector, %note, "a device of the home does harm");
+			let (detector, note) = (detector.into(), note.as_str().into());
+			return self.board.update(|status| status.suspect(Suspect { what, detector, note, at: now }));
+		}
+		info!(at = now, indicator = %found.indicator, detector, %note, sampling = found.sampling, "found");
+		self.judged(self.judge.found(found), None);
 	}
 
 	fn skip(&mut self, line: &str, cause: &dyn std::fmt::Display) {
@@ -152,6 +159,44 @@ impl Sensor {
 		let now = now_ms();
 		if self.complaints.take(now) {
 			warn!(at = now, line = excerpt(line), cause = excerpt(&cause.to_string()), "skipped");
+		}
+	}
+}
+
+/// Hands a line of one source to the sensor that all of them share.
+pub fn deliver(sensor: &Mutex<Sensor>, format: Format, line: Result<&[u8], LineError>) {
+	// A line that made the sensor panic leaves nothing half-done that the next one could stumble over.
+	sensor.lock().unwrap_or_else(PoisonError::into_inner).line(format, line);
+}
+
+/// Hands what an own detector found to the sensor that all share. Blocks while reports are being written down.
+pub fn found(sensor: &Mutex<Sensor>, finding: ringfence_sensor::Finding) {
+	sensor.lock().unwrap_or_else(PoisonError::into_inner).found(finding);
+}
+
+/// Follows a file from where `tail` stands. Blocks its thread for ever.
+///
+/// A file that cannot be read, because its directory was removed, say, is opened again and again: what the sensor
+/// cannot see is no reason to stop enforcing.
+pub fn follow(sensor: &Mutex<Sensor>, format: Format, path: &Path, mut tail: Tail) {
+	loop {
+		let cause = follow_until_error(sensor, format, &mut tail);
+		error!(at = now_ms(), %cause, "the sensor's log cannot be read");
+		tail = loop {
+			std::thread::sleep(PAUSE);
+			match Tail::open(path) {
+				Ok(tail) => break tail,
+				Err(cause) => debug!(%cause, "the sensor's log cannot be opened"),
+			}
+		};
+		info!(at = now_ms(), path = %path.display(), "the sensor's log can be read again");
+	}
+}
+
+fn follow_until_error(sensor: &Mutex<Sensor>, format: Format, tail: &mut Tail) -> TailError {
+	loop {
+		if let Err(error) = tail.read(&mut |line| deliver(sensor, format, line)).and_then(|()| tail.wait()) {
+			return error;
 		}
 	}
 }

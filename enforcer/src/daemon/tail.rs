@@ -8,7 +8,7 @@
 //!
 //! Memory is bounded: a line of more than [`MAX_LINE`] bytes is reported as such and skipped to its end.
 
-use crate::core::eve::MAX_LINE;
+use crate::core::alert::MAX_LINE;
 use inotify::{EventMask, Inotify, WatchMask};
 use std::{
 	fs::{File, Metadata, OpenOptions},
@@ -45,8 +45,8 @@ pub enum LineError {
 	/// More than [`MAX_LINE`] bytes.
 	#[error("longer than 64 KiB")]
 	TooLong,
-	/// The file ended, by rotation or truncation, before the line did.
-	#[error("cut off by rotation or truncation")]
+	/// The file ended before the line did, by rotation or truncation, or the connection.
+	#[error("cut off before its end")]
 	CutOff,
 }
 
@@ -206,7 +206,7 @@ fn last_line_start(file: &mut File) -> io::Result<(u64, bool)> {
 
 /// Cuts a stream of bytes into lines.
 #[derive(Debug, Default)]
-struct Lines {
+pub(super) struct Lines {
 	/// The beginning of a line whose end has not come.
 	pending: Vec<u8>,
 	/// Whether the bytes up to the next newline belong to a line that was given up.
@@ -214,7 +214,7 @@ struct Lines {
 }
 
 impl Lines {
-	fn push(&mut self, mut bytes: &[u8], sink: Sink<'_>) {
+	pub(super) fn push(&mut self, mut bytes: &[u8], sink: Sink<'_>) {
 		while let Some(newline) = bytes.iter().position(|&byte| byte == b'\n') {
 			let line = &bytes[..newline];
 			bytes = &bytes[newline + 1..];
@@ -244,7 +244,7 @@ impl Lines {
 	}
 
 	/// What is pending will never be completed.
-	fn cut_off(&mut self, sink: Sink<'_>) {
+	pub(super) fn cut_off(&mut self, sink: Sink<'_>) {
 		if !self.pending.is_empty() {
 			sink(Err(LineError::CutOff));
 		}
