@@ -34,6 +34,8 @@ const FILE: &str = "reports.jsonl";
 const CAPACITY: usize = 4_096;
 /// Reports that are handed over before the first of them is in a block.
 const IN_FLIGHT: usize = 64;
+/// Reports that wait to be written down.
+const QUEUE: usize = 1_024;
 /// Milliseconds after which a report is dropped.
 const STALE: Millis = 3_600_000;
 /// Pause before a report is tried again that the submitter gave up, and how often that is done.
@@ -154,7 +156,10 @@ impl Shelf {
 
 /// Takes reports in.
 #[derive(Clone, Debug)]
-pub struct Reports(mpsc::Sender<Report>);
+pub struct Reports {
+	queue: mpsc::Sender<Report>,
+	board: Arc<Board>,
+}
 
 impl Reports {
 	/// A handle, and the task behind it. What an earlier run left is taken up.
@@ -169,15 +174,17 @@ impl Reports {
 		if !shelf.waiting.is_empty() {
 			info!(at = now_ms(), count = shelf.waiting.len(), "reports of an earlier run go on");
 		}
-		let (sender, receiver) = mpsc::channel(IN_FLIGHT);
-		let work = Work { shelf, outlet, submitter, board, flights: JoinSet::new() };
-		Ok((Self(sender), work.run(receiver, links)))
+		let (queue, receiver) = mpsc::channel(QUEUE);
+		let work = Work { shelf, outlet, submitter, board: board.clone(), flights: JoinSet::new() };
+		Ok((Self { queue, board }, work.run(receiver, links)))
 	}
 
-	/// Hands a report over. Blocks its thread while more than a few wait to be written down.
+	/// Hands a report over. Never waits: where too many wait to be written down it is refused, in the log.
 	pub fn put(&self, report: Report) {
-		// Without a task behind it, the enforcer is stopping.
-		let _ = self.0.blocking_send(report);
+		if let Err(full) = self.queue.try_send(report) {
+			warn!(at = now_ms(), id = hex::encode(&full.into_inner().id), cause = "the queue is full", "refused");
+			self.board.update(|status| status.counts.refused += 1);
+		}
 	}
 }
 

@@ -169,7 +169,7 @@ pub fn deliver(sensor: &Mutex<Sensor>, format: Format, line: Result<&[u8], LineE
 	sensor.lock().unwrap_or_else(PoisonError::into_inner).line(format, line);
 }
 
-/// Hands what an own detector found to the sensor that all share. Blocks while reports are being written down.
+/// Hands what an own detector found to the sensor that all of them share.
 pub fn found(sensor: &Mutex<Sensor>, finding: ringfence_sensor::Finding) {
 	sensor.lock().unwrap_or_else(PoisonError::into_inner).found(finding);
 }
