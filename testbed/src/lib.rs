@@ -10,12 +10,15 @@
 //!
 //! What is about the chain alone, governance and throughput, runs on nodes that share the loopback, without root
 //! ([`loopback`]). What is about the runtime alone, how long full blocks take, runs without nodes ([`blocks`]).
+//!
+//! Attacks of every kind, and innocent traffic beside them, are made by [`flood`].
 
 pub mod bench;
 pub mod blocks;
 pub mod chain;
 pub mod demo;
 pub mod error;
+pub mod flood;
 pub mod gateways;
 pub mod idle;
 pub mod localnet;
