@@ -237,7 +237,7 @@ fn leave(namespace: Option<&str>, homes: &[File], device: &str, target: Ipv4Addr
 	decide(&facts)?;
 	let destination = match kind {
 		"veth" => {
-			let hop = route["gateway"].as_str().map_or(Ok(target), str::parse);
+			let hop = route["gateway"].as_str().map_or(Ok(target), |hop| hop.parse::<Ipv4Addr>());
 			neighbour(device, hop.map_err(|_| malformed(format!("the route to {target}"), &route))?)?
 		}
 		_ => [0; 6],

@@ -119,7 +119,10 @@ impl Generator {
 				let answer =
 					Segment { ports: (ports.1, ports.0), seq: ack, ack: heard, flags: ACK, window: 509, options: &[] };
 				self.fresh.push_back((at, craft::tcp(link, ip, beat, &[0, 0])));
-				self.fresh.push_back((at + ROUND_TRIP, craft::tcp(link.reversed(), ip.reversed(), answer, &[])));
+				self.fresh.push_back((
+					at.saturating_add(ROUND_TRIP),
+					craft::tcp(link.reversed(), ip.reversed(), answer, &[]),
+				));
 				return;
 			}
 			Kind::BeaconUdp => {

@@ -490,3 +490,6 @@ impl Iterator for Generator {
 		self.fresh.pop_front()
 	}
 }
+
+#[cfg(test)]
+mod tests;
