@@ -23,7 +23,7 @@ enum Command {
 		validators: u8,
 	},
 	/// Make an attack, or innocent traffic: into a namespace of a testbed, to the loopback, or as a file
-	Flood(flood::Settings),
+	Flood(Box<flood::Settings>),
 	/// Measure
 	#[command(subcommand)]
 	Bench(Bench),
@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
 		match Cli::parse().command {
 			Command::Demo(settings) => demo::run(&settings).await,
 			Command::Localnet { validators } => localnet::run(validators.into()).await,
-			Command::Flood(settings) => flood::cli::run(settings).await,
+			Command::Flood(settings) => flood::cli::run(*settings).await,
 			Command::Bench(Bench::Finality(settings)) => bench::finality(&settings).await,
 			Command::Bench(Bench::Throughput(settings)) => throughput::throughput(&settings).await,
 			Command::Bench(Bench::Idle(settings)) => idle::idle(&settings).await,

@@ -202,7 +202,7 @@ impl Generator {
 			let mut payload = self.chance.junk(size);
 			// A long header opens the connection, short ones follow.
 			if let Some(first) = payload.first_mut() {
-				*first = if n < 2 { 0xc0 | *first & 0x0f } else { 0x40 | *first & 0x3f };
+				*first = if n < 2 { 0xc0 | (*first & 0x0f) } else { 0x40 | (*first & 0x3f) };
 			}
 			let frame = match upstream {
 				true => craft::udp(out, ip, ports, &payload),
@@ -213,7 +213,7 @@ impl Generator {
 			if n % 10 == 9 {
 				let mut payload = self.chance.junk(35);
 				if let Some(first) = payload.first_mut() {
-					*first = 0x40 | *first & 0x3f;
+					*first = 0x40 | (*first & 0x3f);
 				}
 				self.fresh.push_back((time, craft::udp(out, ip, ports, &payload)));
 				time += MILLI;

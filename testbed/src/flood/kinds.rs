@@ -193,8 +193,12 @@ impl Generator {
 
 	/// A conversation that a bot begins: a request over HTTP, or an attempt to log in.
 	pub(super) fn visit(&mut self, at: u64) {
-		let client = if self.plan.kind.has_one_source() { self.host } else { self.chance.source(&self.plan.sources) };
-		let ports = (self.chance.port(), self.port);
+		let (client, port) = match self.plan.kind.has_one_source() {
+			// One host takes its ports in turn, as its system does: no two connections that overlap have the same.
+			true => (self.host, 32_768 + (self.events % 28_232) as u16),
+			false => (self.chance.source(&self.plan.sources), self.chance.port()),
+		};
+		let ports = (port, self.port);
 		let seqs = [self.chance.word(), self.chance.word()];
 		let attempt = self.events;
 		let mut talk = Conversation::new(self.plan.link, (client, self.plan.target), ports, seqs, at);

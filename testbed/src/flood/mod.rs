@@ -137,8 +137,7 @@ impl Kind {
 			Self::HorizontalScan
 				| Self::VerticalScan
 				| Self::Telnet
-				| Self::Ssh
-				| Self::Mirai
+				| Self::Ssh | Self::Mirai
 				| Self::BeaconTcp
 				| Self::BeaconUdp
 		)
@@ -211,16 +210,8 @@ pub enum Reflector {
 
 impl Reflector {
 	/// All of them.
-	pub const ALL: [Self; 8] = [
-		Self::Dns,
-		Self::Ntp,
-		Self::Snmp,
-		Self::Ssdp,
-		Self::Memcached,
-		Self::Cldap,
-		Self::Isakmp,
-		Self::IsakmpNat,
-	];
+	pub const ALL: [Self; 8] =
+		[Self::Dns, Self::Ntp, Self::Snmp, Self::Ssdp, Self::Memcached, Self::Cldap, Self::Isakmp, Self::IsakmpNat];
 
 	/// The port that it answers from.
 	pub const fn port(self) -> u16 {
@@ -298,7 +289,11 @@ impl Plan {
 			("packets", self.packets, MAX_PACKETS),
 			("bytes of payload", self.payload.unwrap_or(0) as u64, MAX_PAYLOAD as u64),
 			("bits of the sources' prefix", prefix.into(), 32),
-			("bytes of the longest part of the domain", self.domain.split('.').map(str::len).max().unwrap_or(0) as u64, 63),
+			(
+				"bytes of the longest part of the domain",
+				self.domain.split('.').map(str::len).max().unwrap_or(0) as u64,
+				63,
+			),
 			("bytes of domain", self.domain.len() as u64, 200),
 			("bytes of a path", self.paths.iter().map(String::len).max().unwrap_or(0) as u64, 512),
 			("bytes of a browser's name", self.agents.iter().map(String::len).max().unwrap_or(0) as u64, 512),
@@ -391,7 +386,10 @@ impl Chance {
 /// Whether a host on the public internet may have this address; the ranges of benchmarks and documentation may be drawn too.
 fn is_public(address: Ipv4Addr) -> bool {
 	let [a, b, ..] = address.octets();
-	!(matches!(a, 0 | 127 | 224..=255) || address.is_private() || address.is_link_local() || (a == 100 && b & 0xc0 == 64))
+	!(matches!(a, 0 | 127 | 224..=255)
+		|| address.is_private()
+		|| address.is_link_local()
+		|| (a == 100 && b & 0xc0 == 64))
 }
 
 /// A frame that waits for its time: when, which one, and its bytes.

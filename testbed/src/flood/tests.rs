@@ -168,7 +168,7 @@ fn sources_come_from_the_list_or_the_network_that_is_named() {
 	let bots: Vec<Ipv4Addr> = (1..9).map(|n| Ipv4Addr::new(192, 0, 2, n)).collect();
 	let listed = Plan { sources: Sources::Listed(bots.clone()), ..Plan::new(Kind::Udp, TARGET) };
 	let seen: HashSet<_> = reads(&listed).iter().map(|read| read.source).collect();
-	assert_eq!(seen, bots.into_iter().collect());
+	assert_eq!(seen, bots.into_iter().collect::<HashSet<_>>());
 	let network = Sources::Network(Ipv4Addr::new(127, 5, 5, 5), 8);
 	assert!(reads(&Plan { sources: network, ..listed.clone() }).iter().all(|read| read.source.is_loopback()));
 	let (one, any) = (Sources::from(Ipv4Addr::new(192, 0, 2, 77)), Sources::Network(TARGET, 0));
@@ -200,7 +200,7 @@ fn each_flood_has_the_marks_of_its_kind() {
 fn reflectors_answer_from_their_ports_again_and_again() {
 	let all = reads(&Plan { packets: 8_000, ..Plan::new(Kind::Amplification, TARGET) });
 	let ports: HashSet<_> = all.iter().map(|read| read.ports.0).collect();
-	assert_eq!(ports, Reflector::ALL.map(Reflector::port).into_iter().collect());
+	assert_eq!(ports, Reflector::ALL.map(Reflector::port).into_iter().collect::<HashSet<_>>());
 	assert_eq!(all.iter().map(|read| read.ports.1).collect::<HashSet<_>>().len(), 1);
 	assert!(all.iter().map(|read| read.source).collect::<HashSet<_>>().len() <= SERVERS);
 	assert!(all.iter().all(|read| read.payload.len() == if read.ports.0 == 123 { 440 } else { MAX_PAYLOAD }));
