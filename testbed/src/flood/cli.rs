@@ -16,6 +16,9 @@ use std::{
 /// Most bytes of a list of addresses, paths or browsers.
 const MAX_LIST: u64 = 64 << 20;
 
+/// How long is sent where nobody says.
+const DURATION: Duration = Duration::from_secs(10);
+
 /// BoNeSi's choice of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Protocol {
@@ -97,9 +100,9 @@ pub struct Settings {
 	/// Packets, or connections; 0: as many as one run may have
 	#[arg(short = 'c', long = "packets", visible_alias = "max-packets", alias = "max_packets", value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(0..=MAX_PACKETS))]
 	packets: u64,
-	/// How long at most
-	#[arg(long, visible_alias = "max-period", value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=MAX_DURATION.as_secs()))]
-	seconds: u64,
+	/// How long at most; 10 seconds when not given, but for a file, which is as long as its packets take
+	#[arg(long, visible_alias = "max-period", value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_DURATION.as_secs()))]
+	seconds: Option<u64>,
 	/// The path to ask for, over HTTP
 	#[arg(short, long, value_name = "URL", conflicts_with = "url_list")]
 	url: Option<String>,
@@ -174,10 +177,9 @@ impl Settings {
 
 	/// Does it; what is to be printed.
 	fn carry_out(&self) -> Result<String> {
-		let duration = Duration::from_secs(self.seconds);
 		if let Some(path) = &self.pcap {
 			let plan = self.plan()?;
-			let nanoseconds = self.seconds.saturating_mul(super::SECOND);
+			let nanoseconds = self.seconds.map_or(u64::MAX, |seconds| seconds.saturating_mul(super::SECOND));
 			let frames = Generator::new(plan, self.seed)?.take_while(|(at, _)| *at < nanoseconds);
 			let writing = || format!("writing {}", path.display());
 			let file = File::create(path).context(writing())?;
@@ -190,8 +192,15 @@ impl Settings {
 			_ => Exit::loopback(self.target.host)?,
 		};
 		let plan = self.plan()?;
+		let duration = self.seconds.map_or(DURATION, Duration::from_secs);
 		if self.verbose {
-			eprintln!("{:?} to {} for {} s at most, {} at most", plan.kind, plan.target, self.seconds, plan.packets);
+			eprintln!(
+				"{:?} to {} for {} s at most, {} at most",
+				plan.kind,
+				plan.target,
+				duration.as_secs(),
+				plan.packets
+			);
 		}
 		let told = if plan.kind.connects() {
 			serde_json::to_string(&connect(&exit, &plan, self.seed, duration)?)

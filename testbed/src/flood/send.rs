@@ -5,7 +5,7 @@ use super::{
 	Exit, Generator, Kind, Plan, Refusal, MAX_DURATION,
 };
 use crate::{
-	error::{Context, Result},
+	error::{Error, Result},
 	interrupted,
 };
 use serde::Serialize;
@@ -108,7 +108,7 @@ pub fn send(exit: &Exit, plan: &Plan, seed: u64, duration: Duration) -> Result<S
 				sent.busy += 1;
 				thread::sleep(BREATH);
 			}
-			Err(source) => return Err(source).context("sending frames"),
+			Err(source) => return Err(Error::Io { what: "sending frames".into(), source }),
 		}
 	}
 	sent.rate = sent.packets as f64 / sent.seconds.max(1e-6);
