@@ -47,6 +47,9 @@ pub enum Error {
 	/// The runtime could not be used, or did not take a block.
 	#[error(transparent)]
 	Workbench(#[from] ringfence_workbench::Error),
+	/// The attack generator sends nothing there, or not so much.
+	#[error("nothing was sent: {0}")]
+	Flood(#[from] crate::flood::Refusal),
 	/// Something that ought to be well-formed was not.
 	#[error("{what}: {cause}")]
 	Malformed {

@@ -11,6 +11,8 @@
 //! What is about the chain alone, governance and throughput, runs on nodes that share the loopback, without root
 //! ([`loopback`]). What is about the runtime alone, how long full blocks take, runs without nodes ([`blocks`]), and so does
 //! what is about an enforcer alone ([`coldstart`]).
+//!
+//! Attacks of every kind, and innocent traffic beside them, are made by [`flood`].
 
 pub mod bench;
 pub mod blocks;
@@ -18,6 +20,7 @@ pub mod chain;
 pub mod coldstart;
 pub mod demo;
 pub mod error;
+pub mod flood;
 pub mod gateways;
 pub mod idle;
 pub mod localnet;

@@ -1,7 +1,7 @@
 //! `ringfence-testbed`: the demo, a local network, and figures.
 
 use clap::{Parser, Subcommand};
-use ringfence_testbed::{bench, blocks, coldstart, demo, idle, interruptible, localnet, throughput, Error};
+use ringfence_testbed::{bench, blocks, coldstart, demo, flood, idle, interruptible, localnet, throughput, Error};
 use std::process::ExitCode;
 
 /// Ringfence on one machine, in network namespaces. Needs root, but for the throughput, the blocks and the traffic at rest.
@@ -22,6 +22,8 @@ enum Command {
 		#[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4))]
 		validators: u8,
 	},
+	/// Make an attack, or innocent traffic: into a namespace of a testbed, to the loopback, or as a file
+	Flood(Box<flood::Settings>),
 	/// Measure
 	#[command(subcommand)]
 	Bench(Bench),
@@ -48,6 +50,7 @@ async fn main() -> ExitCode {
 		match Cli::parse().command {
 			Command::Demo(settings) => demo::run(&settings).await,
 			Command::Localnet { validators } => localnet::run(validators.into()).await,
+			Command::Flood(settings) => flood::cli::run(*settings).await,
 			Command::Bench(Bench::Finality(settings)) => bench::finality(&settings).await,
 			Command::Bench(Bench::Throughput(settings)) => throughput::throughput(&settings).await,
 			Command::Bench(Bench::Idle(settings)) => idle::idle(&settings).await,

@@ -17,7 +17,8 @@ use std::{
 	thread,
 };
 
-const DIRECTORY: &str = "/run/netns";
+/// Where `ip netns` keeps them.
+pub(crate) const DIRECTORY: &str = "/run/netns";
 
 /// Whether this kernel has IPv6; without it the testbed is IPv4 only.
 pub fn has_v6() -> bool {
@@ -133,13 +134,18 @@ impl Namespace {
 
 	/// Does `work` on a thread of its own that has entered the namespace, and returns what it returned.
 	pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-		let namespace = self.file.as_raw_fd();
-		thread::scope(|scope| {
-			let worker = scope.spawn(move || enter(namespace).map(|()| work()));
-			worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-		})
-		.context(format!("entering namespace {}", self.name))
+		within(&self.file, &self.name, work)
 	}
+}
+
+/// Does `work` on a thread of its own that has entered the namespace of this name; threads that it starts are there too.
+pub(crate) fn within<T: Send>(namespace: &File, name: &str, work: impl FnOnce() -> T + Send) -> Result<T> {
+	let namespace = namespace.as_raw_fd();
+	thread::scope(|scope| {
+		let worker = scope.spawn(move || enter(namespace).map(|()| work()));
+		worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+	})
+	.context(format!("entering namespace {name}"))
 }
 
 impl Drop for Namespace {
@@ -191,7 +197,7 @@ pub fn remove_stale() {
 }
 
 /// The process that made a namespace of this name; none where no testbed did.
-fn owner(name: &str) -> Option<u32> {
+pub(crate) fn owner(name: &str) -> Option<u32> {
 	let (tag, _) = name.strip_prefix("rf")?.split_once('-')?;
 	let pid = tag.split_once('.').map_or(tag, |(pid, _)| pid);
 	u32::from_str_radix(pid, 36).ok()
