@@ -8,9 +8,14 @@ use crate::forge;
 use codec::Decode;
 use ringfence_enforcer::{
 	core::{
-		blake2_256, eve,
+		alert::{
+			decisions::{self, Decision},
+			eve, fast, snort, AlertError,
+		},
+		blake2_256,
 		finality::{AuthoritySet, GenesisProof, Handoffs},
 		frame::Frame,
+		list::{self, Layout},
 		proof,
 	},
 	daemon::{config::Config, control::Request},
@@ -26,7 +31,7 @@ type Target = fn(&[u8]) -> bool;
 
 /// All of them, under the names of their corpora.
 #[allow(dead_code, reason = "a fuzzer's binary runs one")]
-pub static ALL: [(&str, Target); 8] = [
+pub static ALL: [(&str, Target); 12] = [
 	("frame", frame),
 	("justification", justification),
 	("handoffs", handoffs),
@@ -35,6 +40,10 @@ pub static ALL: [(&str, Target); 8] = [
 	("control-request", control_request),
 	("config", config),
 	("eve", eve),
+	("fast", fast),
+	("snort-json", snort_json),
+	("decisions", decisions),
+	("list", list),
 ];
 
 fn set() -> &'static AuthoritySet {
@@ -89,7 +98,39 @@ pub fn config(data: &[u8]) -> bool {
 	std::str::from_utf8(data).is_ok_and(|text| Config::parse(text).is_ok())
 }
 
-/// A line of the sensor's log.
+/// A line of Suricata's EVE.
 pub fn eve(data: &[u8]) -> bool {
 	eve::parse(data).is_ok_and(|alert| alert.is_some())
+}
+
+/// A line of `alert_fast`.
+pub fn fast(data: &[u8]) -> bool {
+	fast::parse(data).is_ok_and(|alert| alert.is_some())
+}
+
+/// A line of Snort's `alert_json`.
+pub fn snort_json(data: &[u8]) -> bool {
+	snort::parse(data).is_ok_and(|alert| alert.is_some())
+}
+
+/// A line of fail2ban's, or a document or a line of CrowdSec's.
+pub fn decisions(data: &[u8]) -> bool {
+	type Read = Result<Vec<Result<Decision, AlertError>>, AlertError>;
+	let any = |read: Read| read.is_ok_and(|all| all.iter().any(Result::is_ok));
+	any(decisions::fail2ban(data)) | any(decisions::crowdsec(data))
+}
+
+/// A list, in every layout.
+pub fn list(data: &[u8]) -> bool {
+	let layouts = [
+		Layout::Plain,
+		Layout::Csv { column: None },
+		Layout::Csv { column: Some("ip".into()) },
+		Layout::Trails,
+		Layout::Fail2ban,
+		Layout::Crowdsec,
+	];
+	let read = |layout: &Layout| list::parse_as(layout, data, None, &[]).is_ok_and(|list| !list.indicators.is_empty());
+	// All of them, whichever accept it.
+	layouts.iter().filter(|&layout| read(layout)).count() > 0
 }

@@ -26,6 +26,16 @@ fi
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
 
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo -- "$@"
+	else
+		die "needs root for: $*. Run it as root, or install sudo."
+	fi
+}
+
 # The wasm standard library that scripts/setup builds from the distribution's Rust sources, where rustup has none to give.
 DISTRO_TOOLCHAIN=distro
 DISTRO_WASM=/usr/lib/rustlib/wasm32v1-none

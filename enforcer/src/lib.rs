@@ -1,8 +1,9 @@
 //! The enforcer: turns what the chain decided into firewall state, and what a sensor saw into reports.
 //!
 //! [`core`] decides and touches nothing: no socket, no file, no clock. [`daemon`] moves bytes between the chain, the
-//! kernel, the sensor's log and the disk. To follow one indicator from alert to dropped packet, read on the way out
-//! [`daemon::tail`], [`core::eve`], [`core::report`], [`core::extrinsic`] and [`daemon::submit`]; and on the way back
+//! kernel, the sensors and the disk. To follow one indicator from alert to dropped packet, read on the way out
+//! [`daemon::tail`] (or [`daemon::listen`]), [`core::alert`], [`core::rules`], [`core::report`], [`core::extrinsic`] and
+//! [`daemon::submit`]; and on the way back
 //! [`daemon::sessions`], [`core::frame`] (which asks [`core::finality`] and [`core::proof`]), [`daemon::enforce`],
 //! [`daemon::store`], [`core::policy`] and [`daemon::firewall`]. [`daemon::run`] ties them together.
 //!

@@ -1,4 +1,4 @@
-//! What moves bytes: the chain's RPC, the kernel's firewall, the sensor's log, the disk and the command line.
+//! What moves bytes: the chain's RPC, the kernel's firewall, what sensors write, the disk and the command line.
 
 pub mod actions;
 pub mod capture;
