@@ -14,13 +14,11 @@
 use super::{About, Detector, Seen, Setting, Side, Values};
 use crate::{
 	finding::{Audience, Finding, Sample, MAX_SAMPLES},
-	learn::{learn, Background, Learned},
+	learn::{learn, matches, Background, Learned},
 	packet::{protocol, Packet},
 	sketch::{Distinct, Secret, Table, Weighty},
 };
-use ringfence_primitives::{
-	Address, FlowSignature, Indicator, LengthRange, Millis, Network, Note, PortRange, Severity, ThreatClass,
-};
+use ringfence_primitives::{Address, FlowSignature, Indicator, Millis, Network, Note, Severity, ThreatClass};
 use std::{cmp::Reverse, collections::BTreeMap};
 
 /// Addresses and networks that are watched at once.
@@ -205,25 +203,6 @@ fn neighbourhood(address: Address) -> Network {
 	Network::new(address.masked(prefix), prefix).unwrap_or(Network::host(address))
 }
 
-/// Whether a flow signature matches a packet of this header.
-fn covers(flow: &FlowSignature, sample: &Sample) -> bool {
-	let within =
-		|network: Option<Network>, address: Address| network.is_none_or(|n| n.contains(&Network::host(address)));
-	let port = |range: Option<PortRange>, port: Option<u16>| {
-		range.is_none_or(|range| port.is_some_and(|port| (range.first()..=range.last()).contains(&port)))
-	};
-	let length = |range: LengthRange| (range.first()..=range.last()).contains(&sample.length);
-	flow.protocol.is_none_or(|protocol| protocol == sample.protocol)
-		&& within(flow.source, sample.source)
-		&& within(flow.destination, sample.destination)
-		&& port(flow.source_ports, sample.source_port)
-		&& port(flow.destination_ports, sample.destination_port)
-		&& flow.tcp_flags.is_none_or(|flags| sample.tcp_flags.is_some_and(|set| set & flags.mask() == flags.value()))
-		&& flow.icmp.is_none_or(|icmp| {
-			sample.icmp.is_some_and(|(kind, code)| kind == icmp.kind && icmp.code.is_none_or(|wanted| wanted == code))
-		}) && flow.packet_length.is_none_or(length)
-}
-
 /// The narrowest network that all `samples` go to; None where there are none, or of both families.
 fn common(samples: &[Sample]) -> Option<Network> {
 	let first = samples.first()?.destination;
@@ -346,7 +325,8 @@ impl Victim {
 		if self.state == State::Quiet {
 			// What is above the limit is not usual, though it is not yet known for a flood.
 			let (new, part) = (self.rate.min(limit).saturating_mul(1_000), elapsed.min(USUAL));
-			self.usual = (self.usual.saturating_mul(USUAL - part)).saturating_add(new.saturating_mul(part)) / USUAL;
+			let old = self.usual.saturating_mul(USUAL - part);
+			self.usual = old.saturating_add(new.saturating_mul(part)) / USUAL;
 		} else if self.rate.saturating_mul(2) < limit {
 			self.calm_since.get_or_insert(now);
 		} else {
@@ -641,8 +621,10 @@ impl Case<'_> {
 		let flows = self.flows(background);
 		for flow in &flows {
 			let finding =
-				self.finding(Indicator::Flow(flow.signature), &self.note(flow), |s| covers(&flow.signature, s));
-			findings.push(Finding { fit: Some(flow.fit), action: Some(flow.action), ..finding });
+				self.finding(Indicator::Flow(flow.signature), &self.note(flow), |s| matches(&flow.signature, s));
+			// Without a source it says nothing about anybody.
+			let spoofable = flow.signature.source.is_some();
+			findings.push(Finding { fit: Some(flow.fit), action: Some(flow.action), spoofable, ..finding });
 		}
 		flows
 	}
@@ -677,7 +659,7 @@ impl Case<'_> {
 	fn flows(&self, background: &Background) -> Vec<Learned> {
 		let samples = self.collection.samples.as_slice();
 		let known = &self.victim.learned;
-		let covered = samples.iter().filter(|sample| known.iter().any(|flow| covers(&flow.signature, sample))).count();
+		let covered = samples.iter().filter(|sample| known.iter().any(|flow| matches(&flow.signature, sample))).count();
 		if covered.saturating_mul(10) >= samples.len().saturating_mul(9) {
 			return known.clone();
 		}
@@ -718,7 +700,7 @@ impl Case<'_> {
 		if signature.check().is_err() {
 			return;
 		}
-		let finding = self.finding(Indicator::Flow(signature), &self.note(&flow), |sample| covers(&signature, sample));
+		let finding = self.finding(Indicator::Flow(signature), &self.note(&flow), |sample| matches(&signature, sample));
 		findings.push(own(Finding { fit: Some(flow.fit), action: Some(flow.action), ..finding }));
 	}
 
@@ -737,10 +719,10 @@ impl Case<'_> {
 		)
 	}
 
-	/// A finding about the part of the flood that `matches`.
-	fn finding(&self, indicator: Indicator, note: &str, matches: impl Fn(&Sample) -> bool) -> Finding {
+	/// A finding about the part of the flood whose headers are of it.
+	fn finding(&self, indicator: Indicator, note: &str, is_of_it: impl Fn(&Sample) -> bool) -> Finding {
 		let all = self.collection.samples.len();
-		let own: Vec<Sample> = self.collection.samples.iter().filter(|sample| matches(sample)).copied().collect();
+		let own: Vec<Sample> = self.collection.samples.iter().filter(|sample| is_of_it(sample)).copied().collect();
 		let severe = self.victim.pace() >= self.limit.saturating_mul(CRITICAL);
 		Finding {
 			detector: self.kind.about.name,
@@ -761,5 +743,176 @@ impl Case<'_> {
 			// From all over it, not only its beginning.
 			samples: own.iter().step_by(own.len().div_ceil(MAX_SAMPLES).max(1)).copied().collect(),
 		}
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use crate::{
+		detect::{
+			syn_flood,
+			trial::{forged, port, tcp, udp, whole, Trial, HOME, PEER},
+			udp_flood,
+		},
+		packet::{Link, Packet},
+	};
+	use std::collections::BTreeMap;
+
+	fn opening(number: u32) -> Vec<u8> {
+		tcp((forged(number), port(number)), (HOME, 443), 0x02, (number, 0), &[])
+	}
+
+	#[test]
+	fn while_a_flood_lasts_it_is_said_again_and_when_it_is_over_no_more() {
+		let mut trial = Trial::of(&syn_flood::ABOUT);
+		trial.stream(4_000, 65_000, opening);
+		assert_eq!(trial.findings.len(), 3);
+		let first = trial.findings[0].clone();
+		for pair in trial.findings.windows(2) {
+			assert_eq!(pair[0].indicator, pair[1].indicator, "one signature as long as it fits");
+			assert_eq!(pair[0].first_seen, pair[1].first_seen);
+			assert!(pair[1].packets >= pair[0].packets + 100_000 && pair[1].last_seen >= pair[0].last_seen + REPEAT);
+		}
+		trial.wait(60_000);
+		assert_eq!(trial.findings.len(), 3);
+		trial.stream(4_000, 2_000, opening);
+		assert_eq!(trial.findings.len(), 4);
+		assert!(trial.findings[3].first_seen > first.last_seen, "another one");
+	}
+
+	#[test]
+	fn a_flood_that_changes_is_learned_anew() {
+		let mut trial = Trial::of(&syn_flood::ABOUT);
+		trial.stream(4_000, 20_000, opening);
+		trial.stream(4_000, 20_000, |number| tcp((forged(number), port(number)), (HOME, 22), 0x02, (number, 0), &[]));
+		let flows: Vec<_> = trial.findings.iter().map(|finding| whole(&syn_flood::ABOUT, finding)).collect();
+		let ports: Vec<_> = flows.iter().map(|flow| flow.destination_ports.unwrap().first()).collect();
+		assert_eq!(ports, [443, 22]);
+	}
+
+	#[test]
+	fn what_an_address_usually_gets_is_no_flood() {
+		let mut trial = Trial::of(&syn_flood::ABOUT);
+		trial.stream(500, 5_000, opening);
+		assert_eq!(trial.findings.len(), 1, "a stranger to it");
+		let mut trial = Trial::of(&syn_flood::ABOUT);
+		trial.stream(150, 300_000, opening);
+		trial.stream(500, 5_000, opening);
+		assert_eq!(trial.findings, []);
+	}
+
+	#[test]
+	fn what_is_usual_rises_to_a_bound_only() {
+		let limits = Limits { rate: 200, network_rate: 1_600, factor: 4, source_rate: 0, burst: 500 };
+		let host = Network::host(HOME_ADDRESS);
+		assert_eq!([0, 50_000, 100_000, u64::MAX].map(|usual| limits.of(host, usual)), [200, 200, 400, 3_200]);
+		assert_eq!(limits.of(neighbourhood(HOME_ADDRESS), 0), 1_600);
+	}
+
+	const HOME_ADDRESS: Address = Address::V4(HOME);
+
+	#[test]
+	fn a_burst_is_no_flood() {
+		let mut trial = Trial::of(&syn_flood::ABOUT);
+		for number in 0..95 {
+			trial.send(&opening(number));
+		}
+		trial.wait(20_000);
+		assert_eq!(trial.findings, []);
+	}
+
+	#[test]
+	fn a_flood_spread_over_a_network_is_one_flood() {
+		let mut trial = Trial::of(&syn_flood::ABOUT);
+		trial.stream(20_000, 3_000, |number| {
+			let home = [203, 0, 113, (number % 256) as u8];
+			tcp((forged(number), port(number)), (home, 443), 0x02, (number, 0), &[])
+		});
+		assert_eq!(trial.findings.len(), 1);
+		let flow = whole(&syn_flood::ABOUT, &trial.findings[0]);
+		assert_eq!(flow.destination.map(|network| network.to_string()).as_deref(), Some("203.0.113.0/24"));
+	}
+
+	#[test]
+	fn a_flood_of_one_address_is_none_of_its_network() {
+		let mut trial = Trial::of(&syn_flood::ABOUT);
+		trial.stream(50_000, 3_000, |number| match number % 50 {
+			// A little for everybody else.
+			0 => tcp((forged(number), 9), ([203, 0, 113, (number / 50 % 256) as u8], 443), 0x02, (number, 0), &[]),
+			_ => opening(number),
+		});
+		let flows: Vec<_> = trial.findings.iter().map(|finding| whole(&syn_flood::ABOUT, finding)).collect();
+		assert_eq!(flows.len(), 1);
+		assert_eq!(flows[0].destination, Some(Network::host(HOME_ADDRESS)));
+	}
+
+	#[test]
+	fn under_sampling_each_packet_counts_for_many() {
+		let mut trial = Trial::of(&udp_flood::ABOUT);
+		trial.weight = 100;
+		trial.stream(500, 3_000, |number| udp((forged(number), port(number)), (HOME, 4_444), &[0; 300]));
+		let [finding] = trial.findings.as_slice() else { panic!("{:?}", trial.findings) };
+		assert_eq!(finding.sampling, 100);
+		assert!(finding.packets >= 40_000, "{finding:?}");
+		let mut trial = Trial::of(&udp_flood::ABOUT);
+		trial.weight = 10_000;
+		trial.stream(1, 5_000, |number| udp((forged(number), port(number)), (HOME, 4_444), &[0; 300]));
+		trial.wait(15_000);
+		assert_eq!(trial.findings, [], "few packets tell nothing");
+	}
+
+	#[test]
+	fn networks_are_those_around_an_address() {
+		assert_eq!(neighbourhood("203.0.113.9".parse().unwrap()).to_string(), "203.0.113.0/24");
+		assert_eq!(neighbourhood("2001:db8:1:2:3::4".parse().unwrap()).to_string(), "2001:db8:1:2::/64");
+		let sample = |destination: &str| {
+			let bytes = udp((PEER, 1), (HOME, 2), &[]);
+			let packet = Packet::parse(Link::Raw, &bytes).unwrap();
+			Sample { destination: destination.parse().unwrap(), ..Sample::of(&packet, 1) }
+		};
+		let common = |all: &[&str]| common(&all.iter().copied().map(sample).collect::<Vec<_>>());
+		assert_eq!(common(&["203.0.113.8", "203.0.113.11"]).unwrap().to_string(), "203.0.113.8/30");
+		assert_eq!(common(&["203.0.113.8"]), Some(Network::host("203.0.113.8".parse().unwrap())));
+		assert_eq!(common(&["203.0.113.8", "2001:db8::1"]), None);
+		assert_eq!(common(&[]), None);
+	}
+
+	#[test]
+	fn no_flood_makes_the_memory_grow() {
+		let given = BTreeMap::new();
+		let values = Values::new(&udp_flood::ABOUT, &given).unwrap();
+		static KIND: Kind = Kind { answers: Some(is_udp), ..Kind::new(&udp_flood::ABOUT, |_| true) };
+		let secret = Secret::new(3);
+		let mut flood = Flood::new(&KIND, &values, &secret);
+		let sizes = |flood: &Flood| {
+			let collections = flood.collections.iter();
+			collections.map(|own| (own.samples.capacity(), own.proven.capacity())).collect::<Vec<_>>()
+		};
+		let (before, background) = (sizes(&flood), Background::new(&secret));
+		let mut findings = Vec::new();
+		for number in 0..300_000_u32 {
+			let [.., low] = number.to_be_bytes();
+			let home = [203, 0, if number % 2 == 0 { 113 } else { low }, low % 5];
+			let bytes = udp((forged(number), port(number)), (home, 9), &[]);
+			let packet = Packet::parse(Link::Raw, &bytes).unwrap();
+			let now = 1_000 + Millis::from(number / 100);
+			flood.see(&Seen {
+				packet: &packet,
+				now,
+				side: if number % 7 == 0 { Side::Outbound } else { Side::Inbound },
+				proven: false,
+				solicited: false,
+				weight: 1,
+				source: secret.hash(packet.source),
+				destination: secret.hash(packet.destination),
+				known_bad: &|_| false,
+			});
+			if number % 10_000 == 0 {
+				flood.tick(now, &background, &mut findings);
+			}
+		}
+		assert_eq!(sizes(&flood), before);
+		assert!(!findings.is_empty());
 	}
 }

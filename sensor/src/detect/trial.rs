@@ -204,7 +204,7 @@ pub fn whole(about: &About, finding: &Finding) -> FlowSignature {
 	assert!(finding.note.as_str().starts_with(&format!("{} ", about.name)), "{finding:?}");
 	assert!(finding.note.as_str().ends_with(" hit"), "{finding:?}");
 	assert!((1..=MAX_SAMPLES).contains(&finding.samples.len()));
-	assert!(finding.first_seen < finding.last_seen && finding.packets >= 512 && finding.bytes >= 20 * finding.packets);
+	assert!(finding.first_seen < finding.last_seen && finding.packets >= 100 && finding.bytes >= 20 * finding.packets);
 	let home: Network = "203.0.113.0/24".parse().unwrap();
 	assert!(flow.destination.is_some_and(|destination| home.contains(&destination)), "{flow}");
 	flow
