@@ -74,6 +74,10 @@ bench-blocks *arguments: build
 bench-firewall *arguments: setup
 	{{ lib }}; build_all --all-targets; "$CARGO_TARGET_DIR/release/examples/bench-firewall" {{ arguments }}
 
+# Measures what the detectors cost for each packet: [packets].
+bench-detectors *arguments: setup
+	{{ lib }}; build_all --all-targets; "$CARGO_TARGET_DIR/release/examples/bench-detectors" {{ arguments }}
+
 # Makes the committed raw spec of the `local` chain.
 chain-spec:
 	./scripts/chain-spec

@@ -755,9 +755,8 @@ mod tests {
 			trial::{forged, port, tcp, udp, whole, Trial, HOME, PEER},
 			udp_flood,
 		},
-		packet::{Link, Packet},
+		packet::Link,
 	};
-	use std::collections::BTreeMap;
 
 	fn opening(number: u32) -> Vec<u8> {
 		tcp((forged(number), port(number)), (HOME, 443), 0x02, (number, 0), &[])
@@ -880,9 +879,9 @@ mod tests {
 
 	#[test]
 	fn no_flood_makes_the_memory_grow() {
+		static KIND: Kind = Kind { answers: Some(is_udp), ..Kind::new(&udp_flood::ABOUT, |_| true) };
 		let given = BTreeMap::new();
 		let values = Values::new(&udp_flood::ABOUT, &given).unwrap();
-		static KIND: Kind = Kind { answers: Some(is_udp), ..Kind::new(&udp_flood::ABOUT, |_| true) };
 		let secret = Secret::new(3);
 		let mut flood = Flood::new(&KIND, &values, &secret);
 		let sizes = |flood: &Flood| {
