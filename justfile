@@ -82,6 +82,10 @@ bench-firewall *arguments: setup
 bench-capture *arguments: setup
 	{{ lib }}; build_all --all-targets; "$CARGO_TARGET_DIR/release/examples/bench-capture" {{ arguments }}
 
+# Measures what the detectors cost for each packet: [packets].
+bench-detectors *arguments: setup
+	{{ lib }}; build_all --all-targets; "$CARGO_TARGET_DIR/release/examples/bench-detectors" {{ arguments }}
+
 # Makes the committed raw spec of the `local` chain.
 chain-spec:
 	./scripts/chain-spec

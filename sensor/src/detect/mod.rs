@@ -2,6 +2,23 @@
 //!
 //! A detector is pure: packets and time in, findings out. All of its memory is taken when it is made.
 
+mod ack_flood;
+mod amplification;
+mod dns_flood;
+mod flood;
+mod fragments;
+mod gre_ethernet_flood;
+mod gre_ip_flood;
+mod http_flood;
+mod icmp_flood;
+mod outbound_flood;
+mod stomp_flood;
+mod syn_flood;
+#[cfg(test)]
+mod trial;
+mod udp_flood;
+mod vse_flood;
+
 use crate::{finding::Finding, learn::Background, packet::Packet, sketch::Secret};
 use ringfence_primitives::{Address, Millis};
 use std::collections::BTreeMap;
@@ -146,4 +163,18 @@ pub trait Detector: Send {
 pub type Make = fn(&Values<'_>, &Secret) -> Box<dyn Detector>;
 
 /// Every detector.
-pub const ALL: &[(&About, Make)] = &[];
+pub const ALL: &[(&About, Make)] = &[
+	(&ack_flood::ABOUT, ack_flood::make),
+	(&amplification::ABOUT, amplification::make),
+	(&dns_flood::ABOUT, dns_flood::make),
+	(&fragments::ABOUT, fragments::make),
+	(&gre_ethernet_flood::ABOUT, gre_ethernet_flood::make),
+	(&gre_ip_flood::ABOUT, gre_ip_flood::make),
+	(&http_flood::ABOUT, http_flood::make),
+	(&icmp_flood::ABOUT, icmp_flood::make),
+	(&outbound_flood::ABOUT, outbound_flood::make),
+	(&stomp_flood::ABOUT, stomp_flood::make),
+	(&syn_flood::ABOUT, syn_flood::make),
+	(&udp_flood::ABOUT, udp_flood::make),
+	(&vse_flood::ABOUT, vse_flood::make),
+];
