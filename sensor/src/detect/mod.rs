@@ -2,6 +2,15 @@
 //!
 //! A detector is pure: packets and time in, findings out. All of its memory is taken when it is made.
 
+pub mod beacon;
+pub mod brute_force;
+pub mod horizontal_scan;
+mod knock;
+pub mod mirai;
+mod scan;
+mod trail;
+pub mod vertical_scan;
+
 use crate::{finding::Finding, learn::Background, packet::Packet, sketch::Secret};
 use ringfence_primitives::{Address, Millis};
 use std::collections::BTreeMap;
@@ -146,4 +155,10 @@ pub trait Detector: Send {
 pub type Make = fn(&Values<'_>, &Secret) -> Box<dyn Detector>;
 
 /// Every detector.
-pub const ALL: &[(&About, Make)] = &[];
+pub const ALL: &[(&About, Make)] = &[
+	(&beacon::ABOUT, beacon::make),
+	(&brute_force::ABOUT, brute_force::make),
+	(&horizontal_scan::ABOUT, horizontal_scan::make),
+	(&mirai::ABOUT, mirai::make),
+	(&vertical_scan::ABOUT, vertical_scan::make),
+];
