@@ -234,6 +234,21 @@ fn passwords_that_are_guessed_are_found_and_proven() {
 	}
 }
 
+/// Somebody hits the ports of a session that a person had a minute ago, and guesses what the home says to that.
+#[test]
+fn an_old_session_does_not_prove_forged_ones() {
+	let mut world = World::new();
+	let (person, server) = ((peer(9), 40_000), (home(9), 22));
+	world.connect(person, server);
+	for guess in 0..100 {
+		world.syn(person, server);
+		world.welcome(server, person);
+		world.tcp(person, server, tcp::ACK, 78, 5_000 + guess);
+		world.wait(100);
+	}
+	assert_eq!(world.found("brute_force"), []);
+}
+
 /// A SYN of Mirai's scanner.
 fn mark(world: &mut World, from: Door, to: Door) {
 	world.tcp(from, to, tcp::SYN, u32::from(to.0), 0);

@@ -15,7 +15,7 @@ use crate::{
 use ringfence_primitives::Address;
 use std::fmt;
 
-/// Connections that are remembered: a quarter of a megabyte.
+/// Connections that are remembered: half a megabyte.
 const CONNECTIONS: usize = 65_536;
 /// FIN, PSH and URG lit up like a tree.
 const XMAS: u8 = tcp::FIN | tcp::PSH | tcp::URG;
@@ -89,10 +89,11 @@ pub struct Step {
 	pub port: u16,
 }
 
-/// What is remembered of connections: 30 bits of a hash, and one of the states below.
+/// What is remembered of connections: 30 bits of a hash with one of the states below, and the number that completes the
+/// handshake.
 pub struct Doors {
 	secret: Secret,
-	slots: Box<[u32]>,
+	slots: Box<[(u32, u32)]>,
 }
 
 const KNOCKED: u32 = 1;
@@ -103,7 +104,7 @@ const STATE: u32 = 0b11;
 impl Doors {
 	/// Nobody knocked yet.
 	pub fn new(secret: &Secret) -> Self {
-		Self { secret: secret.clone(), slots: vec![0; CONNECTIONS].into_boxed_slice() }
+		Self { secret: secret.clone(), slots: vec![(0, 0); CONNECTIONS].into_boxed_slice() }
 	}
 
 	/// What this packet means. None: nothing.
@@ -140,20 +141,29 @@ impl Doors {
 		// The low bits say where, the high ones who.
 		let slot = self.slots.get_mut(hash as usize % CONNECTIONS)?;
 		let tag = (hash >> 32) as u32 & !STATE;
-		let state = if *slot & !STATE == tag { *slot & STATE } else { 0 };
+		let state = if slot.0 & !STATE == tag { slot.0 & STATE } else { 0 };
+		let (flags, number) = match packet.tcp() {
+			Some(tcp) if seen.side == Side::Outbound => (tcp.flags, tcp.sequence.wrapping_add(1)),
+			Some(tcp) => (tcp.flags, tcp.acknowledgement),
+			None => (0, 0),
+		};
 		let next = match step.what {
 			// What goes on after an answer is a dialogue; a SYN begins a new one.
 			What::Knock(kind) if state > KNOCKED && kind != Kind::Syn => return None,
 			What::Knock(_) => KNOCKED,
-			What::Answer if state == KNOCKED => match packet.tcp().map(|tcp| tcp.flags & FLAGS) {
-				Some(flags) if flags & tcp::RST != 0 => return None,
-				Some(flags) if flags & (tcp::SYN | tcp::ACK) == tcp::SYN | tcp::ACK => ANSWERED,
-				_ => DONE,
-			},
-			What::Proof if state == ANSWERED => DONE,
+			What::Answer if state == KNOCKED && flags & tcp::RST == 0 => {
+				let welcome = tcp::SYN | tcp::ACK;
+				if flags & welcome == welcome {
+					ANSWERED
+				} else {
+					DONE
+				}
+			}
+			// The number of this very handshake: a connection of the same name that was proven before does not do.
+			What::Proof if state == ANSWERED && number == slot.1 => DONE,
 			What::Answer | What::Proof => return None,
 		};
-		*slot = tag | next;
+		*slot = (tag | next, number);
 		Some(step)
 	}
 }
