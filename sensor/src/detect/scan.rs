@@ -92,7 +92,7 @@ impl Scan {
 
 	/// The finding, with figures in front of how the source knocked.
 	pub fn finding(&self, about: &About, source: Address, figures: &str) -> Finding {
-		let kinds = if self.kinds_differ { "SYN, UDP and others".into() } else { self.kind.to_string() };
+		let kinds = if self.kinds_differ { String::from("several sorts") } else { self.kind.to_string() };
 		let proofs = match self.proofs.estimate() {
 			0 => String::new(),
 			proofs => format!(", {proofs} handshakes"),
