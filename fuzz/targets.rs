@@ -20,7 +20,8 @@ use ringfence_enforcer::{
 	},
 	daemon::{config::Config, control::Request},
 };
-use ringfence_primitives::Digest;
+use ringfence_primitives::{Digest, Network};
+use ringfence_sensor::{engine::Settings, finding::MAX_SAMPLES, Engine, Link, Packet};
 use std::sync::OnceLock;
 
 /// The validators of the chain that is believed.
@@ -31,7 +32,7 @@ type Target = fn(&[u8]) -> bool;
 
 /// All of them, under the names of their corpora.
 #[allow(dead_code, reason = "a fuzzer's binary runs one")]
-pub static ALL: [(&str, Target); 12] = [
+pub static ALL: [(&str, Target); 14] = [
 	("frame", frame),
 	("justification", justification),
 	("handoffs", handoffs),
@@ -44,6 +45,8 @@ pub static ALL: [(&str, Target); 12] = [
 	("snort-json", snort_json),
 	("decisions", decisions),
 	("list", list),
+	("packet", packet),
+	("engine", engine),
 ];
 
 fn set() -> &'static AuthoritySet {
@@ -133,4 +136,51 @@ pub fn list(data: &[u8]) -> bool {
 	let read = |layout: &Layout| list::parse_as(layout, data, None, &[]).is_ok_and(|list| !list.indicators.is_empty());
 	// All of them, whichever accept it.
 	layouts.iter().filter(|&layout| read(layout)).count() > 0
+}
+
+/// One octet for the link, and a frame.
+pub fn packet(data: &[u8]) -> bool {
+	let Some((&first, frame)) = data.split_first() else { return false };
+	Packet::parse(link(first), frame).is_ok_and(|packet| packet.payload.len() <= frame.len())
+}
+
+fn link(octet: u8) -> Link {
+	match octet % 5 {
+		0 => Link::Ethernet,
+		1 => Link::Raw,
+		2 => Link::Cooked,
+		3 => Link::CookedV2,
+		_ => Link::Null,
+	}
+}
+
+/// Frames, each behind the milliseconds since the one before (two octets), its link, its weight, and its length (two octets).
+/// Accepted if the last is whole and something went to or from 203.0.113.0/24.
+pub fn engine(data: &[u8]) -> bool {
+	let home = "203.0.113.0/24".parse::<Network>().into_iter().collect();
+	let settings = Settings { home, ..Settings::default() };
+	// One address in four is known to be bad.
+	let Ok(mut engine) = Engine::new(&settings, 1, |address| address.octets().last().is_some_and(|last| last % 4 == 0))
+	else {
+		return false;
+	};
+	let (mut rest, mut findings, mut now) = (data, Vec::new(), 1_700_000_000_000);
+	while let [later, sooner, first, weight, high, low, behind @ ..] = rest {
+		now += u64::from(u16::from_be_bytes([*later, *sooner]));
+		let length = usize::from(u16::from_be_bytes([*high, *low]));
+		let Some((frame, next)) = behind.split_at_checked(length) else { return false };
+		// What makes no sense is counted.
+		let _ = engine.frame(link(*first), frame, now * 1_000_000, u32::from(*weight), &mut findings);
+		rest = next;
+	}
+	engine.tick(now + 60_000, &mut findings);
+	for finding in &findings {
+		assert!(
+			finding.first_seen <= finding.last_seen && finding.last_seen <= now && finding.packets > 0,
+			"{finding:?}"
+		);
+		assert!(finding.samples.len() <= MAX_SAMPLES && finding.sampling > 0, "{finding:?}");
+	}
+	let counts = engine.counts();
+	rest.is_empty() && counts.inbound + counts.outbound > 0
 }

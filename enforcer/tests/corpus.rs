@@ -45,7 +45,37 @@ fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
 		("handoffs", "valid-one", handed.to_string().into_bytes()),
 		("genesis", "valid-four", begun.to_string().into_bytes()),
 		("proof", "valid-log", (state.root(), state.proof(&wanted), wanted).encode()),
+		("packet", "valid-tagged", [&[0_u8][..], &tagged(&opening(1, 23))].concat()),
+		("packet", "valid-raw", [&[1_u8][..], &opening(1, 23)].concat()),
+		("engine", "valid-scan", recorded((1..=60).map(|number| opening(number, 23)))),
+		("engine", "valid-flood", recorded((1..=60).map(|_| opening(9, 443)))),
 	]
+}
+
+/// A SYN from 198.51.100.4 to an address of 203.0.113.0/24, with Mirai's mark.
+fn opening(number: u8, port: u16) -> Vec<u8> {
+	let home = [203, 0, 113, number];
+	let mut bytes = vec![0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 198, 51, 100, 4];
+	bytes.extend(home);
+	bytes.extend(40_000_u16.to_be_bytes());
+	bytes.extend(port.to_be_bytes());
+	bytes.extend(home);
+	bytes.extend([0, 0, 0, 0, 0x50, 2, 0xff, 0xff, 0, 0, 0, 0]);
+	bytes
+}
+
+/// The same in an Ethernet frame with a VLAN tag.
+fn tagged(packet: &[u8]) -> Vec<u8> {
+	[&[2_u8; 12][..], &[0x81, 0, 0, 5, 8, 0], packet].concat()
+}
+
+/// Packets ten milliseconds apart, as the engine's target reads them.
+fn recorded(packets: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+	let record = |packet: Vec<u8>| {
+		let length = u16::try_from(packet.len()).unwrap().to_be_bytes();
+		[&[0_u8, 10, 1, 1][..], &length, &packet].concat()
+	};
+	packets.flat_map(record).collect()
 }
 
 /// With `RINGFENCE_WRITE_CORPUS` set, also writes them down.

@@ -93,8 +93,8 @@ const ENOUGH: u32 = 32;
 const LEAST_RATE: u32 = 100;
 /// The widest range of ports that says something: a quarter of them.
 const WIDEST_PORTS: u16 = 16_384;
-/// The widest source prefixes that say something.
-const WIDEST_SOURCE: (u8, u8) = (8, 16);
+/// The widest source prefixes that are named: wider ones say where forged addresses were drawn from, if anything.
+const WIDEST_SOURCE: (u8, u8) = (24, 48);
 /// FIN, SYN, RST, PSH, ACK, URG: those that [`FlowSignature`]s of floods are about.
 const FLAGS: u8 = 0x3f;
 

@@ -198,14 +198,16 @@ impl Reporter {
 fn terms(settings: &Settings, finding: &Finding, severity: Severity, proven: bool, evidence: Digest) -> Terms {
 	let Settings { confidence, spoofable_confidence, lifetime, tlp, action, direction, .. } = *settings;
 	let action = finding.action.unwrap_or(action);
-	let forged = !proven && !matches!(finding.indicator, Indicator::Flow(_));
+	// A signature that names whom it defends keeps from them what looks like the attack, and hits nobody else, whoever sent it.
+	let defends = matches!(&finding.indicator, Indicator::Flow(flow) if flow.destination.is_some());
+	let sure = proven || defends;
 	Terms {
 		threat: finding.threat,
 		severity,
-		confidence: if proven { confidence } else { confidence.min(spoofable_confidence) },
+		confidence: if sure { confidence } else { confidence.min(spoofable_confidence) },
 		direction,
 		action: match (action, PacketRate::new(SPOOFABLE_RATE)) {
-			(Action::Drop, Some(rate)) if forged => Action::RateLimit(rate),
+			(Action::Drop, Some(rate)) if !sure => Action::RateLimit(rate),
 			_ => action,
 		},
 		tlp,

@@ -4,19 +4,27 @@
 
 mod ack_flood;
 mod amplification;
+mod beacon;
+mod brute_force;
 mod dns_flood;
 mod flood;
 mod fragments;
 mod gre_ethernet_flood;
 mod gre_ip_flood;
+mod horizontal_scan;
 mod http_flood;
 mod icmp_flood;
+mod knock;
+mod mirai;
 mod outbound_flood;
+mod scan;
 mod stomp_flood;
 mod syn_flood;
+mod trail;
 #[cfg(test)]
 mod trial;
 mod udp_flood;
+mod vertical_scan;
 mod vse_flood;
 
 use crate::{finding::Finding, learn::Background, packet::Packet, sketch::Secret};
@@ -166,15 +174,20 @@ pub type Make = fn(&Values<'_>, &Secret) -> Box<dyn Detector>;
 pub const ALL: &[(&About, Make)] = &[
 	(&ack_flood::ABOUT, ack_flood::make),
 	(&amplification::ABOUT, amplification::make),
+	(&beacon::ABOUT, beacon::make),
+	(&brute_force::ABOUT, brute_force::make),
 	(&dns_flood::ABOUT, dns_flood::make),
 	(&fragments::ABOUT, fragments::make),
 	(&gre_ethernet_flood::ABOUT, gre_ethernet_flood::make),
 	(&gre_ip_flood::ABOUT, gre_ip_flood::make),
+	(&horizontal_scan::ABOUT, horizontal_scan::make),
 	(&http_flood::ABOUT, http_flood::make),
 	(&icmp_flood::ABOUT, icmp_flood::make),
+	(&mirai::ABOUT, mirai::make),
 	(&outbound_flood::ABOUT, outbound_flood::make),
 	(&stomp_flood::ABOUT, stomp_flood::make),
 	(&syn_flood::ABOUT, syn_flood::make),
 	(&udp_flood::ABOUT, udp_flood::make),
+	(&vertical_scan::ABOUT, vertical_scan::make),
 	(&vse_flood::ABOUT, vse_flood::make),
 ];
