@@ -40,7 +40,10 @@ const ROUND: u64 = 10 * RATE;
 const LONGEST: Duration = Duration::from_secs(180);
 /// So many packets sent of which none arrives, a second's worth, are a block and not a hiccup.
 const MISSED: u64 = BOTS * RATE;
-/// How often it is looked whether packets stay away: that is no event.
+/// What is due before the bots begin goes out at once: a flood begins with a wave. One that crept up, by the chances of a busy
+/// machine, would at first be a part of what the gateway takes for usual.
+const WAVE: Duration = Duration::from_millis(50);
+/// How often it is looked whether the bots are ready, or packets stay away: neither is an event.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Requests a second of an honest visitor.
@@ -69,7 +72,7 @@ pub const FLOODS: [Flood; 3] = [
 /// Honest visitors of the service in home A, until dropped: over TCP from a home where a bot is as well, over UDP from the
 /// middle of the network.
 pub struct Guests {
-	/// They.
+	/// Over TCP, and over UDP.
 	pub visitors: [Visitor; 2],
 	_server: Server,
 }
@@ -103,6 +106,8 @@ impl Guests {
 #[derive(Default)]
 struct Shared {
 	stop: AtomicBool,
+	/// Bots that have made their frames.
+	ready: AtomicU64,
 	/// Unix milliseconds; 0: not yet.
 	begun: AtomicI64,
 	sent: AtomicU64,
@@ -113,9 +118,14 @@ impl Shared {
 	fn send(&self, exit: &Exit, plan: &Plan, mut seed: u64) -> Result<()> {
 		let start = Instant::now();
 		let goes_on = || !self.stop.load(Ordering::Relaxed);
+		let fresh = Cell::new(true);
 		while goes_on() && !interrupted() && start.elapsed() < LONGEST {
 			let counted = Cell::new(0);
 			send_while(exit, plan, seed, LONGEST, |packets| {
+				// The frames are made, and none is sent.
+				if fresh.replace(false) {
+					self.gather();
+				}
 				self.count(packets - counted.replace(packets));
 				goes_on()
 			})?;
@@ -123,6 +133,15 @@ impl Shared {
 			seed += BOTS;
 		}
 		Ok(())
+	}
+
+	/// Waits for the other bots, and for the wave.
+	fn gather(&self) {
+		self.ready.fetch_add(1, Ordering::Relaxed);
+		while self.ready.load(Ordering::Relaxed) < BOTS && !self.stop.load(Ordering::Relaxed) {
+			thread::sleep(LOOK);
+		}
+		thread::sleep(WAVE);
 	}
 
 	fn count(&self, packets: u64) {
