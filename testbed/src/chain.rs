@@ -413,13 +413,18 @@ pub async fn included(what: &str, updates: &mut Subscription<Value>) -> Result<S
 
 /// When a final change that `wanted` accepts is pushed.
 pub async fn final_change(pushes: &mut Subscription<Value>, wanted: impl Fn(&Change) -> bool) -> Result<Seen> {
+	final_find(pushes, |change| wanted(change).then_some(())).await.map(|(seen, ())| seen)
+}
+
+/// When a final change is pushed in which `find` finds something, and that.
+pub async fn final_find<T>(pushes: &mut Subscription<Value>, find: impl Fn(&Change) -> Option<T>) -> Result<(Seen, T)> {
 	loop {
 		let item = next(pushes).await?;
 		let at = now_ms();
 		let frame = Frame::decode(item)
 			.map_err(|error| Error::Malformed { what: "a push of changes".into(), cause: error.to_string() })?;
-		if frame.changes.iter().any(&wanted) {
-			return Ok(Seen { at, block: frame.block.number });
+		if let Some(found) = frame.changes.iter().find_map(&find) {
+			return Ok((Seen { at, block: frame.block.number }, found));
 		}
 	}
 }

@@ -8,7 +8,7 @@ use crate::{
 	gateways::{counters, Counter},
 	localnet::attach,
 	loopback::key,
-	now_ms,
+	now_ms, siege,
 	throughput::{host, terms},
 	timeline::{Spread, Timeline},
 	topology::attacker,
@@ -52,6 +52,10 @@ pub struct Settings {
 	/// Have the ISPs report provisionally: gateways act at once, and the votes confirm it
 	#[arg(long)]
 	pub provisional: bool,
+	/// Flood a home from the three others, in forged names, instead: its gateway learns what the packets look like, and the
+	/// others' gateways stop them
+	#[arg(long, conflicts_with_all = ["keep", "repeat", "provisional", "json"])]
+	pub flood: bool,
 	/// GRANDPA's gossip duration at every validator, in milliseconds
 	#[arg(long, value_name = "MS")]
 	pub gossip_duration: Option<u64>,
@@ -297,6 +301,9 @@ impl Figures {
 
 /// Shows it all. Returns early only on a failure; with `keep`, returns never.
 pub async fn run(settings: &Settings) -> Result<()> {
+	if settings.flood {
+		return siege::demo(settings.gossip_duration).await;
+	}
 	let say = |text: &str| if settings.json { eprintln!("{text}") } else { println!("{text}") };
 	let color = std::io::stdout().is_terminal() && !settings.json;
 	let (bold, green, off) = if color { ("\x1b[1m", "\x1b[32m", "\x1b[0m") } else { ("", "", "") };

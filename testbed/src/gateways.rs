@@ -34,16 +34,15 @@ pub struct Enforcer {
 }
 
 impl Enforcer {
-	/// Starts the enforcer of a home gateway.
-	pub fn gateway(place: &Place, namespace: &Namespace, work: &WorkDir) -> Result<Self> {
+	/// Starts the enforcer of a home gateway. `captures`: it looks at the packets of its uplink itself.
+	pub fn gateway(place: &Place, namespace: &Namespace, captures: bool, work: &WorkDir) -> Result<Self> {
 		let site = place.site;
 		let endpoint = format!("ws://{}:9944", site.isp_subscriber_address());
-		let secret = site.isp_secret();
-		let provider = Keys::of(&secret)
-			.ok_or_else(|| Error::Malformed { what: format!("the secret {secret}"), cause: "no key".into() })?;
+		let provider = keys(&site.isp_secret())?;
+		let capture = if captures { "[capture]\ninterfaces = [\"wan\"]\n\n" } else { "" };
 		let rest = format!(
 			"[sensor]\nhome = {:?}\n\n[[alerts]]\nformat = \"eve\"\npath = \"{{eve}}\"\n\n[[alerts]]\nformat = \"eve\"\n\
-			 socket = \"{{socket}}\"\n\n[reporting]\nlifetime = \"1h\"\nper-minute = 600\n\n\
+			 socket = \"{{socket}}\"\n\n{capture}[reporting]\nlifetime = \"1h\"\nper-minute = 600\n\n\
 			 [subscriber]\nprovider = \"{}\"\nprovider-key = \"{}\"\n",
 			site.home_networks(),
 			hex::encode(&provider.account.public().0),
@@ -53,12 +52,17 @@ impl Enforcer {
 	}
 
 	/// Starts the enforcer of an ISP, which promotes, vets and votes, and leaves the firewall alone. `provisional`: what it
-	/// promotes acts before the others have voted.
+	/// promotes acts before the others have voted. Every ISP knows which networks are the others'.
 	pub fn vetter(place: &Place, provisional: bool, work: &WorkDir) -> Result<Self> {
+		let origins = Site::ALL
+			.into_iter()
+			.map(|site| networks("vetting.origin", &site.isp_secret(), site))
+			.collect::<Result<String>>()?;
+		let defended = networks("inbox.defended", &place.site.home_secret(), place.site)?;
 		let rest = format!(
 			"[firewall]\nenforce = false\n\n\
-			[vetting]\napprove-min-confidence = 50\napprove-min-severity = \"low\"\n\n\
-			[inbox]\npromote-min-confidence = 50\npromote-min-severity = \"low\"\nper-household = 600\nanswer-every = \"5s\"\n\n\
+			[vetting]\napprove-min-confidence = 50\napprove-min-severity = \"low\"\n\n{origins}\
+			[inbox]\npromote-min-confidence = 50\npromote-min-severity = \"low\"\nper-household = 600\nanswer-every = \"5s\"\n\n{defended}\
 			[reporting]\nlifetime = \"1h\"\nper-minute = 600\nprovisional = {provisional}\n"
 		);
 		let secret = place.site.isp_secret();
@@ -129,6 +133,16 @@ impl Enforcer {
 	pub fn applied(&self) -> Vec<u64> {
 		self.process.journal().all(|line| line.is("enforced")).iter().filter_map(|line| line.number("seq")).collect()
 	}
+}
+
+fn keys(secret: &str) -> Result<Keys> {
+	Keys::of(secret).ok_or_else(|| Error::Malformed { what: format!("the secret {secret}"), cause: "no key".into() })
+}
+
+/// An entry of the configuration's `table`: the home networks of `site` are those of the member with this secret.
+fn networks(table: &str, secret: &str, site: Site) -> Result<String> {
+	let member = hex::encode(&keys(secret)?.account.public().0);
+	Ok(format!("[[{table}]]\nmember = \"{member}\"\nnetworks = {:?}\n\n", site.home_networks()))
 }
 
 /// A counter of the firewall.

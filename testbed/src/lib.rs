@@ -12,7 +12,7 @@
 //! ([`loopback`]). What is about the runtime alone, how long full blocks take, runs without nodes ([`blocks`]), and so does
 //! what is about an enforcer alone ([`coldstart`]).
 //!
-//! Attacks of every kind, and innocent traffic beside them, are made by [`flood`].
+//! Attacks of every kind, and innocent traffic beside them, are made by [`flood`]; [`siege`] sends them from bots in the homes.
 
 pub mod bench;
 pub mod blocks;
@@ -28,6 +28,8 @@ pub mod loopback;
 pub mod netns;
 pub mod process;
 pub mod relay;
+pub mod siege;
+pub mod tap;
 pub mod throughput;
 pub mod timeline;
 pub mod topology;
@@ -105,12 +107,21 @@ pub struct Options {
 	pub gossip_duration: Option<u64>,
 	/// How many of the validators, from the first on, use the libp2p network backend instead of the default, litep2p.
 	pub libp2p: usize,
+	/// The site whose gateway looks at the packets of its uplink itself.
+	pub capture: Option<Site>,
 }
 
 impl Options {
 	/// Everything, as in the demo.
-	pub const FULL: Self =
-		Self { validators: 4, vetting: true, provisional: false, gateways: true, gossip_duration: None, libp2p: 0 };
+	pub const FULL: Self = Self {
+		validators: 4,
+		vetting: true,
+		provisional: false,
+		gateways: true,
+		gossip_duration: None,
+		libp2p: 0,
+		capture: None,
+	};
 }
 
 /// A running testbed. All of it ends when it is dropped.
@@ -173,7 +184,8 @@ impl Testbed {
 		let (mut gateways, mut homes) = (Vec::new(), Vec::new());
 		for place in places() {
 			if let Some((gateway, home)) = &place.home {
-				gateways.push(Enforcer::gateway(place, gateway, &work)?);
+				let captures = options.capture == Some(place.site);
+				gateways.push(Enforcer::gateway(place, gateway, captures, &work)?);
 				homes.push(Receiver::start(home, place.site.home_address())?);
 			}
 		}
@@ -220,6 +232,12 @@ impl Testbed {
 	pub fn gateway_namespace(&self, site: Site) -> &Namespace {
 		// As above: one is made with the other.
 		&self.topology.places[site.index()].home.as_ref().expect("the testbed has gateways").0
+	}
+
+	/// The namespace of this site's home. The testbed has gateways.
+	pub fn home_namespace(&self, site: Site) -> &Namespace {
+		// As above.
+		&self.topology.places[site.index()].home.as_ref().expect("the testbed has gateways").1
 	}
 
 	/// Waits until block `number` or a later one is final at every node that runs; that number.

@@ -27,13 +27,14 @@ const PORT: u16 = 7777;
 const BLOCKED_AFTER: u64 = RATE / 5;
 
 /// A thread that ends when dropped.
-struct Worker {
+pub(crate) struct Worker {
 	stop: Arc<AtomicBool>,
 	thread: Option<JoinHandle<()>>,
 }
 
 impl Worker {
-	fn start(mut step: impl FnMut() + Send + 'static) -> Self {
+	/// One that takes one `step` after the other; each has to end soon.
+	pub(crate) fn start(mut step: impl FnMut() + Send + 'static) -> Self {
 		Self::start_while(move || {
 			step();
 			true

@@ -57,6 +57,17 @@ pub(super) fn name(kind: Kind) -> String {
 ///
 /// Of innocent traffic only what goes to the household is sent: the rest is its own to say.
 pub fn send(exit: &Exit, plan: &Plan, seed: u64, duration: Duration) -> Result<Sent> {
+	send_while(exit, plan, seed, duration, |_| true)
+}
+
+/// The same, and no longer than `go_on` says: it is told how many frames were sent, before the first and after each batch.
+pub fn send_while(
+	exit: &Exit,
+	plan: &Plan,
+	seed: u64,
+	duration: Duration,
+	go_on: impl Fn(u64) -> bool,
+) -> Result<Sent> {
 	if duration > MAX_DURATION {
 		let (given, most) = (duration.as_secs(), MAX_DURATION.as_secs());
 		return Err(Refusal::Limit { what: "seconds", given, most }.into());
@@ -77,7 +88,7 @@ pub fn send(exit: &Exit, plan: &Plan, seed: u64, duration: Duration) -> Result<S
 	// Where in the frames, and when this round of them began.
 	let (mut position, mut round) = (0, 0_u64);
 	let start = Instant::now();
-	while sent.packets < plan.packets && !interrupted() {
+	while go_on(sent.packets) && sent.packets < plan.packets && !interrupted() {
 		let elapsed = start.elapsed();
 		if elapsed >= duration {
 			break;
