@@ -124,6 +124,7 @@ fn open(directory: &Path, mode: Mode) -> Enforcement {
 	Enforcement::open(Setup {
 		mode,
 		protected: Vec::new(),
+		home: Vec::new(),
 		allowed: Vec::new(),
 		uplink: Vec::new(),
 		tier: None,

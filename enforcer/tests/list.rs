@@ -66,7 +66,7 @@ fn services_without_their_protocol_are_named_as_such() {
 fn hosts_services_and_urls_in_a_messy_list_are_read_as_trails() {
 	let Some((text, plain)) = real("maltrail-elf_mirai.txt", Some(Transport::Tcp)) else { return };
 	let list = parse_as(&Layout::Trails, text.as_bytes(), None, &[]).unwrap();
-	let named: std::collections::HashSet<_> = list.indicators.iter().collect();
+	let named: std::collections::BTreeSet<_> = list.indicators.iter().collect();
 	assert!(plain.indicators.iter().all(|indicator| named.contains(indicator)), "no less than as a plain list");
 	let lines: Vec<_> = text.lines().collect();
 	for skipped in &list.skipped {

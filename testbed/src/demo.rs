@@ -243,7 +243,8 @@ async fn earn_standing(testbed: &Testbed) -> Result<()> {
 		let signer = key(&site.isp_secret())?;
 		let first = LISTS + LIST * site.index() as u32;
 		let indicators: Vec<Indicator> = (first..first + LIST).map(host).collect();
-		let report = chain.submit("a list", &signer, &call::report_batch(&terms, &indicators));
+		let list = call::report_batch(&terms, &indicators);
+		let report = chain.submit("a list", &signer, &list);
 		within(PATIENCE, "a list to be in a block", report).await?;
 		let account = signer.public().0;
 		let standing = async {

@@ -360,6 +360,7 @@ mod tests {
 				per_minute: 3,
 				per_household: 2,
 				answer_every: 60_000,
+				defended: Vec::new(),
 			},
 			settings: Settings {
 				confidence: Confidence::new(80).unwrap(),

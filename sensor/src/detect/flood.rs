@@ -29,6 +29,8 @@ const MEMORY: Millis = 120_000;
 const MOST: u64 = 16;
 /// Milliseconds over which the usual rate is averaged.
 const USUAL: Millis = 60_000;
+/// Milliseconds before a flood whose packets count for neither side: it may have begun with less.
+const HEAD_START: Millis = 1_000;
 /// Milliseconds over which a rate is measured.
 const WINDOW: Millis = 1_000;
 /// Packets that are looked at, at the least, before anything is called a flood: under sampling each stands for many.
@@ -665,7 +667,9 @@ impl Case<'_> {
 		}
 		let victim = if is_host(self.key) { self.key } else { common(samples).unwrap_or(self.key) };
 		let usual = u32::try_from(self.victim.usual / 1_000).unwrap_or(u32::MAX);
-		let learn = |samples: &[Sample]| learn(victim, samples, background.before(self.victim.risen, self.now), usual);
+		// A flood may have begun with a few packets that rose above nothing.
+		let before = self.victim.risen.saturating_sub(HEAD_START);
+		let learn = |samples: &[Sample]| learn(victim, samples, background.before(before, self.now), usual);
 		if !self.kind.by_source_port {
 			return learn(samples).into_iter().collect();
 		}

@@ -104,7 +104,7 @@ mod tests {
 			19 => tcp((PEER, 443), (HOME, 50_000), tcp::ACK, (1, number), &[]),
 			_ => tcp((HOME, 50_000), (PEER, 443), tcp::ACK, (number, 1), &[0; 1_400]),
 		});
-		nothing(&ABOUT, |number| udp((HOME, 5_004), ([239, 1, 1, 1], 5_004), &[0; 1_316]));
+		nothing(&ABOUT, |_| udp((HOME, 5_004), ([239, 1, 1, 1], 5_004), &[0; 1_316]));
 		nothing(&ABOUT, |number| {
 			tcp((HOME, 80), (forged(number), port(number)), tcp::SYN | tcp::ACK, (number, 1), &[])
 		});
