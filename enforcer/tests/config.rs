@@ -186,7 +186,7 @@ fn who_may_have_floods_to_itself_stopped_is_read_and_checked() {
 	let (_, shown) = SAMPLE.split_once("#[[inbox.defended]]").unwrap();
 	let households = defended(&format!("[[inbox.defended]]{}", shown.replace('#', ""))).unwrap();
 	assert_eq!(households.len(), 1);
-	assert_eq!((households[0].member, &households[0].networks[..]), ([4; 32], &[network("203.0.113.64/27")][..]));
+	assert_eq!((households[0].member, &households[0].networks[..]), ([4; 32], &[network("198.18.4.0/27")][..]));
 
 	let table = |member: &str, network: &str| {
 		format!("[[inbox.defended]]\nmember = \"0x{}\"\nnetworks = [\"{network}\"]\n", member.repeat(32))
