@@ -12,6 +12,7 @@ use ringfence_enforcer::{
 	},
 };
 use ringfence_primitives::{Action, Direction, Lifetime, Network, Severity, ThreatClass, Tlp};
+use ringfence_sensor::detect::ALL;
 use std::time::Duration;
 
 const SAMPLE: &str = include_str!("../ringfence.toml");
@@ -170,9 +171,97 @@ fn whose_networks_are_whose_is_read_and_checked() {
 	assert_eq!(origin(&table("04", "198.18.0.0/16")).unwrap().len(), 2, "a part of it may be another's");
 	assert!(origin(&table("03", "198.18.0.0/15")).is_ok());
 	let twice = origin(&table("04", "198.18.0.0/15")).unwrap_err();
-	assert!(twice.starts_with("vetting.origin.networks: 198.18.0.0/15"), "{twice}");
-	assert!(origin(&table("0", "198.19.0.0/16")).unwrap_err().starts_with("vetting.origin.member: "));
+	assert!(twice.starts_with("vetting.origin: 198.18.0.0/15 is named for two members"), "{twice}");
+	assert!(origin(&table("0", "198.19.0.0/16")).unwrap_err().starts_with("vetting.origin: member: "));
 	assert!(origin("surprise = 1\n").unwrap_err().contains("unknown field `surprise`"));
+}
+
+#[test]
+fn who_may_have_floods_to_itself_stopped_is_read_and_checked() {
+	let defended = |rest: &str| {
+		let text = format!("{MINIMAL}[account]\nkey-file = \"/k\"\n[inbox]\n{rest}");
+		Config::parse(&text).map(|config| config.inbox.unwrap().defended).map_err(|error| error.to_string())
+	};
+	assert!(defended("").unwrap().is_empty(), "without the table a person decides");
+	let (_, shown) = SAMPLE.split_once("#[[inbox.defended]]").unwrap();
+	let households = defended(&format!("[[inbox.defended]]{}", shown.replace('#', ""))).unwrap();
+	assert_eq!(households.len(), 1);
+	assert_eq!((households[0].member, &households[0].networks[..]), ([4; 32], &[network("198.18.4.0/27")][..]));
+
+	let table = |member: &str, network: &str| {
+		format!("[[inbox.defended]]\nmember = \"0x{}\"\nnetworks = [\"{network}\"]\n", member.repeat(32))
+	};
+	let one = table("04", "203.0.113.64/27");
+	assert_eq!(defended(&(one.clone() + &table("05", "203.0.113.96/27"))).unwrap().len(), 2);
+	let twice = defended(&(one + &table("05", "203.0.113.64/27"))).unwrap_err();
+	assert!(twice.starts_with("inbox.defended: 203.0.113.64/27 is named for two members"), "{twice}");
+	let short = defended(&table("0", "203.0.113.64/27")).unwrap_err();
+	assert!(short.starts_with("inbox.defended: member: "), "{short}");
+	assert!(defended(&(table("04", "203.0.113.64/27") + "surprise = 1\n")).unwrap_err().contains("unknown field"));
+	assert!(defended("[[inbox.defended]]\nnetworks = []\n").unwrap_err().contains("missing field `member`"));
+}
+
+/// A configuration with a sensor, and `rest` after it.
+fn with_sensor(rest: &str) -> Result<Config, String> {
+	let text = format!("{MINIMAL}[sensor]\nhome = [\"203.0.113.0/24\"]\n{rest}");
+	Config::parse(&text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn every_detector_is_set_by_its_name_and_within_its_bounds() {
+	let untouched = with_sensor("").unwrap().detectors;
+	assert_eq!((untouched.home, untouched.detectors.len()), (vec![network("203.0.113.0/24")], 0));
+	for (about, _) in ALL {
+		let with = |line: &str| with_sensor(&format!("[sensor.detectors.{}]\n{line}\n", about.name));
+		let refusal = |line: &str| match with(line) {
+			Ok(_) => panic!("{}: {line} was accepted", about.name),
+			Err(message) => message,
+		};
+		assert!(!with("enabled = false").unwrap().detectors.detectors[about.name].enabled, "{}", about.name);
+		assert!(with("enabled = true").unwrap().detectors.detectors[about.name].enabled, "{}", about.name);
+		for setting in about.settings {
+			for value in [setting.default, setting.least, setting.most] {
+				let config = with(&format!("{} = {value}", setting.name)).unwrap();
+				let detector = &config.detectors.detectors[about.name];
+				assert_eq!((detector.enabled, detector.values[setting.name]), (true, value), "{}", about.name);
+			}
+			for value in [setting.least.checked_sub(1), setting.most.checked_add(1)].into_iter().flatten() {
+				let message = refusal(&format!("{} = {value}", setting.name));
+				let expected = format!("sensor.detectors: {}: {} is {}", about.name, setting.name, setting.least);
+				assert!(message.starts_with(&expected), "{message}");
+			}
+		}
+		for (line, expected) in [
+			("surprise = 1", format!("sensor.detectors: {} has no setting \"surprise\"", about.name)),
+			("enabled = 1", format!("sensor.detectors: {} has no setting \"enabled\"", about.name)),
+			("surprise = true", format!("sensor.detectors: {}.surprise: a whole number", about.name)),
+		] {
+			let message = refusal(line);
+			assert!(message.starts_with(&expected), "{message}");
+		}
+	}
+	if ALL.iter().any(|(about, _)| about.name == "syn-flood") {
+		let (_, shown) = SAMPLE.split_once("#[sensor.detectors.syn-flood]").unwrap();
+		let (shown, _) = shown.split_once("\n\n").unwrap();
+		let config = with_sensor(&format!("[sensor.detectors.syn-flood]{}", shown.replace('#', ""))).unwrap();
+		assert!(!config.detectors.detectors["syn-flood"].enabled, "as the sample shows it");
+	}
+}
+
+#[test]
+fn a_detector_that_nobody_knows_is_refused_by_name() {
+	for line in ["rate = 1", "enabled = false", ""] {
+		let message = with_sensor(&format!("[sensor.detectors.telepathy]\n{line}\n")).unwrap_err();
+		assert!(message.starts_with("sensor.detectors: there is no detector \"telepathy\""), "{line}: {message}");
+	}
+	let message = with_sensor("[sensor.detectors.telepathy]\nloud = true\n").unwrap_err();
+	assert!(message.starts_with("sensor.detectors: telepathy.loud: a whole number"), "{message}");
+	for value in ["-1", "0.5", "\"many\"", "[1]"] {
+		let message = with_sensor(&format!("[sensor.detectors.telepathy]\nrate = {value}\n")).unwrap_err();
+		assert!(message.contains("a whole number, or `enabled = false`"), "{value}: {message}");
+	}
+	let homeless = Config::parse(&format!("{MINIMAL}[sensor.detectors.telepathy]\nenabled = false\n"));
+	assert!(homeless.unwrap_err().to_string().contains("missing field `home`"));
 }
 
 #[test]
@@ -370,6 +459,8 @@ fn what_signs_needs_an_account() {
 	let alerts =
 		format!("{MINIMAL}[sensor]\nhome = [\"203.0.113.0/24\"]\n[[alerts]]\nformat = \"eve\"\npath = \"/e\"\n");
 	assert!(Config::parse(&alerts).unwrap_err().to_string().starts_with("alerts: "));
+	let capture = with_sensor("[capture]\ninterfaces = [\"eth0\"]\n").unwrap_err();
+	assert!(capture.starts_with("capture: "), "what is found would go nowhere: {capture}");
 	let vetting = format!("{MINIMAL}[vetting]\n");
 	assert!(Config::parse(&vetting).unwrap_err().to_string().starts_with("vetting: "));
 	let inbox = format!("{MINIMAL}[inbox]\n");
@@ -402,7 +493,11 @@ fn a_household_is_no_provider() {
 
 #[test]
 fn what_sees_and_what_is_known_better_needs_a_home() {
-	for table in ["[[alerts]]\nformat = \"eve\"\npath = \"/e\"\n", "[[rules]]\nignore = true\n"] {
+	for table in [
+		"[[alerts]]\nformat = \"eve\"\npath = \"/e\"\n",
+		"[[rules]]\nignore = true\n",
+		"[capture]\ninterfaces = [\"eth0\"]\n",
+	] {
 		let text = format!("{MINIMAL}[account]\nkey-file = \"/k\"\n{table}");
 		let message = Config::parse(&text).unwrap_err().to_string();
 		assert!(message.contains("[sensor]"), "{table}: {message}");

@@ -14,7 +14,7 @@ use ringfence_enforcer::{
 			history::{Event, History, Outcome},
 			metrics, page, Ask,
 		},
-		status::{Board, Proven, Status},
+		status::{Board, Proven, SensorStatus, Status, Suspect},
 	},
 };
 use ringfence_primitives::{
@@ -102,6 +102,11 @@ impl Ask for Home {
 	}
 }
 
+/// A device that does harm, with a remark that an attacker has a hand in.
+fn suspect(what: &str, detector: &str, at: Millis) -> Suspect {
+	Suspect { what: what.into(), detector: detector.into(), note: format!("{what}: <b>3 calls</b>"), at }
+}
+
 /// Both servers, on a runtime of their own.
 struct Servers {
 	page: SocketAddr,
@@ -140,6 +145,20 @@ fn servers() -> Servers {
 		proven: Some(Proven { number: 12_345, at: now - 200_000, chain_at: None, log_seq: 9, set: 0 }),
 		stale_after: HOUR,
 		firewall: Some(counters(1_234, 5)),
+		sensors: vec![SensorStatus {
+			interface: "eth0".into(),
+			listening: true,
+			packets_per_second: 1_200,
+			sampling: 4,
+			frames: 50_000,
+			..SensorStatus::default()
+		}],
+		suspects: vec![
+			suspect("192.168.1.77", "mirai", now - 25 * HOUR),
+			suspect("192.168.1.23", "beacon", now - 100_000),
+			suspect("192.168.1.23", "outbound-flood", now - 90_000),
+		],
+		reports_waiting: 3,
 		..Status::default()
 	});
 	let runtime = Runtime::new().unwrap();
@@ -233,7 +252,10 @@ fn without_the_code_only_the_summary_is_told() {
 	let Servers { page, home, .. } = &servers();
 	let summary = get(*page, "/api/summary", "");
 	assert!(summary.contains(r#""shield":"protected""#), "{summary}");
-	assert!(!summary.contains("192.168.1.23") && !summary.contains("203.0.113.9"), "{summary}");
+	assert!(summary.contains(r#""suspects":1"#), "that a device does harm everybody may know: {summary}");
+	for secret in ["192.168.1.23", "203.0.113.9", "beacon", "packets-per-second"] {
+		assert!(!summary.contains(secret), "{secret}: {summary}");
+	}
 	let wrong = ["", "Authorization: Bearer \r\n", "Authorization: Bearer 0123\r\n", "Authorization: Basic 0123\r\n"];
 	for headers in wrong {
 		assert_eq!(status(&get(*page, "/api/household", headers)), 401, "{headers}");
@@ -263,6 +285,22 @@ fn with_the_code_a_peer_is_explained_let_through_and_blocked_again() {
 
 	assert_eq!(status(&post(*page, "/api/forget", &as_json(), r#"{"network":"203.0.113.9/32"}"#)), 200);
 	assert_eq!(home.0.lock().unwrap().get(&Network::host(peer)), None);
+}
+
+#[test]
+fn with_the_code_the_household_learns_which_of_its_devices_does_harm_and_what_is_looked_at() {
+	let Servers { page, .. } = &servers();
+	let reply = get(*page, "/api/household", &with_code());
+	let (_, body) = reply.split_once("\r\n\r\n").unwrap();
+	let view: serde_json::Value = serde_json::from_str(body).unwrap();
+	let suspects = view["suspects"].as_array().unwrap();
+	assert_eq!(suspects.len(), 1, "what is a day old is not told any more: {suspects:?}");
+	assert_eq!(suspects[0]["address"], "192.168.1.23");
+	let signs: Vec<_> = suspects[0]["signs"].as_array().unwrap().iter().map(|sign| sign["detector"].clone()).collect();
+	assert_eq!(signs, ["outbound-flood", "beacon"]);
+	let sensors = &view["sensors"];
+	assert_eq!((sensors["packets-per-second"].as_u64(), sensors["sampling"].as_u64()), (Some(1_200), Some(4)));
+	assert_eq!((sensors["interfaces"].as_u64(), sensors["away"].as_u64()), (Some(1), Some(0)));
 }
 
 #[test]
@@ -340,6 +378,9 @@ fn the_metrics_are_text_for_prometheus() {
 	assert_eq!(status(&reply), 200);
 	assert!(reply.contains("content-type: text/plain; version=0.0.4"), "{reply:.400}");
 	assert!(reply.contains("\nringfence_enforcer_decisions 104233\n"), "{reply}");
+	assert!(reply.contains("\nringfence_enforcer_reports_waiting 3\n"), "{reply}");
+	assert!(reply.contains("\nringfence_sensor_frames_total{interface=\"eth0\"} 50000\n"), "{reply}");
+	assert!(!reply.contains("192.168.1.23"), "{reply}");
 	assert!(
 		reply.contains("ringfence_enforcer_packets_total{verdict=\"dropped\",direction=\"inbound\"} 1234\n"),
 		"{reply}"

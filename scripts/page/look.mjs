@@ -62,6 +62,9 @@ try {
 		assert(await page.locator("#plot .pin").count() > 0);
 		assert(await page.locator("#locked").isVisible());
 		assert(!await page.locator("#open").isVisible());
+		assert.equal(await page.locator("#alarm-title").textContent(), "A device in your home does harm");
+		assert(await page.locator("#alarm-locked").isVisible());
+		assert.equal(await page.locator("#suspects li").count(), 0);
 		await accessible(page, "without the code");
 		await shot(page, "guest");
 	});
@@ -89,6 +92,14 @@ try {
 		assert.match(await page.locator("#devices").textContent(), /192\.168\.1\.23.*203\.0\.113\.9.*critical risk.*controls hijacked devices/s);
 		await accessible(page, "with the code");
 		await shot(page, "light");
+	});
+
+	await step("the code tells which device does harm, in plain words, and what is looked at", async () => {
+		assert(!await page.locator("#alarm-locked").isVisible());
+		assert.equal(await page.locator("#suspects b").textContent(), "The device 192.168.1.23 behaves as if it had been taken over: "
+			+ "it floods others on the internet with packets, and it keeps calling an address that is known to be dangerous.");
+		assert.match(await page.locator("#suspects").textContent(), /Last seen \d+ minutes? ago: 192\.168\.1\.23: <b>3 calls<\/b>\./);
+		assert.equal(await page.locator("#eyes").textContent(), "Of 1,200 packets a second sensors look at one in 4.");
 	});
 
 	await step("what strangers wrote is text, never markup", async () => {
@@ -140,6 +151,8 @@ try {
 	await step("the code is forgotten on request", async () => {
 		await page.getByRole("button", { name: "Forget the code" }).click();
 		await page.locator("#locked").waitFor();
+		assert.equal(await page.locator("#suspects li").count(), 0);
+		assert(await page.locator("#alarm").isVisible());
 		await page.reload();
 		await page.locator("#locked").waitFor();
 		await page.context().close();

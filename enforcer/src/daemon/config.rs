@@ -480,6 +480,9 @@ impl Config {
 			if !raw.alerts.is_empty() {
 				return Err(invalid("alerts", "reports are signed: needs [account]"));
 			}
+			if raw.capture.is_some() {
+				return Err(invalid("capture", "what is found is reported, and reports are signed: needs [account]"));
+			}
 			if raw.vetting.is_some() {
 				return Err(invalid("vetting", "votes are signed: needs [account]"));
 			}
@@ -566,7 +569,7 @@ const STALE_SLACK: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Uplinks at most.
 const MAX_UPLINKS: usize = 8;
-/// Networks in all tables `vetting.origin` at most: each is held against every flow that is proposed.
+/// Networks in all tables `vetting.origin` at most, and in all tables `inbox.defended`: each is held against every flow.
 const MAX_ORIGINATED: usize = 16_384;
 /// Longest name of an interface: IFNAMSIZ less its zero.
 const MAX_INTERFACE: usize = 15;
@@ -889,8 +892,7 @@ impl RawVetting {
 	}
 }
 
-/// Whose networks are whose. One that is named for two members would be nobody's.
-/// The networks of members. `key` is the table's.
+/// Whose networks are whose, in the table `key`. One that is named for two members would be nobody's.
 fn origins(key: &'static str, raw: Vec<RawOrigin>) -> Result<Vec<Origin>, ConfigError> {
 	let mut owners: BTreeMap<Network, AccountBytes> = BTreeMap::new();
 	let mut origins = Vec::with_capacity(raw.len());

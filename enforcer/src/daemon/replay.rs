@@ -186,3 +186,131 @@ impl Found {
 pub fn home(given: &[Network], configured: &[Network]) -> Vec<Network> {
 	if given.is_empty() { configured } else { given }.to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use ringfence_primitives::{Indicator, Note, Severity, ThreatClass};
+	use ringfence_sensor::finding::Fit;
+
+	/// A UDP datagram without anything in it, as it is on a line that carries bare IP.
+	fn datagram(source: [u8; 4], destination: [u8; 4]) -> Vec<u8> {
+		let head: [u8; 12] = [0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+		[&head[..], &source, &destination, &[0x9c, 0x40, 0, 53, 0, 8, 0, 0]].concat()
+	}
+
+	/// A pcap file of such packets, each with its time in milliseconds.
+	fn recording(packets: &[(u32, Vec<u8>)]) -> Vec<u8> {
+		let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+		// Version 2.4; bare IP.
+		let mut file = words(&[0xa1b2_c3d4, 0x0004_0002, 0, 0, 65_535, 101]);
+		for (time, bytes) in packets {
+			let length = u32::try_from(bytes.len()).unwrap();
+			file.extend(words(&[time / 1_000, time % 1_000 * 1_000, length, length]));
+			file.extend(bytes);
+		}
+		file
+	}
+
+	fn settings() -> engine::Settings {
+		engine::Settings { home: vec!["203.0.113.0/24".parse().unwrap()], ..engine::Settings::default() }
+	}
+
+	fn replayed(file: &[u8], settings: &engine::Settings) -> Result<Replay, ReplayError> {
+		let directory = tempfile::tempdir().unwrap();
+		let path = directory.path().join("recording.pcap");
+		std::fs::write(&path, file).unwrap();
+		replay(&path, settings)
+	}
+
+	#[test]
+	fn what_is_in_a_recording_is_counted_and_innocent_packets_are_no_finding() {
+		let (peer, home) = ([198, 51, 100, 1], [203, 0, 113, 9]);
+		let file = recording(&[
+			(10_000, datagram(home, peer)),
+			(10_500, datagram(peer, home)),
+			(11_000, vec![0x95; 28]),
+			(12_000, datagram(peer, [192, 0, 2, 1])),
+		]);
+		let replay = replayed(&file, &settings()).unwrap();
+		let Counts { frames, not_ip, malformed, inbound, outbound, findings } = replay.counts;
+		assert_eq!((frames, not_ip, malformed, inbound, outbound, findings), (4, 0, 1, 1, 1, 0));
+		assert_eq!((replay.found.len(), replay.length), (0, Duration::from_secs(2)));
+		let text = replay.text();
+		assert!(text.starts_with("4 frames in 2.0 s, 1 to the home, 1 from it, 1 malformed; looked at in "), "{text}");
+		assert!(text.ends_with("\nnothing was found"), "{text}");
+		let json = replay.json();
+		assert_eq!((&json["frames"], &json["malformed"], &json["not-ip"]), (&json!(4), &json!(1), &json!(0)));
+		assert_eq!((&json["seconds"], &json["findings"]), (&json!(2.0), &json!([])));
+	}
+
+	#[test]
+	fn a_recording_without_packets_has_nothing_in_it() {
+		let replay = replayed(&recording(&[]), &settings()).unwrap();
+		assert_eq!((replay.counts, replay.length, replay.found.len()), (Counts::default(), Duration::ZERO, 0));
+	}
+
+	#[test]
+	fn without_a_home_nobody_is_attacked() {
+		let homeless = replayed(&recording(&[]), &engine::Settings::default());
+		assert!(matches!(homeless, Err(ReplayError::NoHome)));
+		let network = |text: &str| text.parse::<Network>().unwrap();
+		let (given, configured) = ([network("192.0.2.0/24")], [network("203.0.113.0/24")]);
+		assert_eq!(home(&given, &configured), given, "the command line goes first");
+		assert_eq!(home(&[], &configured), configured);
+	}
+
+	#[test]
+	fn what_cannot_be_replayed_is_refused_with_its_cause() {
+		let refusal = |file: &[u8], settings: &engine::Settings| replayed(file, settings).unwrap_err().to_string();
+		let foreign = refusal(b"neither", &settings());
+		assert!(foreign.contains("recording.pcap: ") && foreign.contains("neither a pcap nor a pcapng"), "{foreign}");
+		let mut file = recording(&[(1_000, datagram([198, 51, 100, 1], [203, 0, 113, 9]))]);
+		file.pop();
+		assert!(refusal(&file, &settings()).contains("breaks off"));
+		let missing = replay(Path::new("/nowhere/recording.pcap"), &settings()).unwrap_err();
+		assert!(missing.to_string().starts_with("/nowhere/recording.pcap: "), "{missing}");
+		let mut unknown = settings();
+		unknown.detectors.insert("telepathy".into(), engine::DetectorSettings::default());
+		assert_eq!(refusal(&recording(&[]), &unknown), "there is no detector \"telepathy\"");
+	}
+
+	#[test]
+	fn a_finding_is_told_with_what_it_takes_to_believe_it() {
+		let finding = Finding {
+			detector: "syn-flood",
+			version: 1,
+			indicator: Indicator::Host("198.51.100.1".parse().unwrap()),
+			threat: ThreatClass::DenialOfService,
+			severity: Severity::High,
+			action: None,
+			spoofable: true,
+			audience: Audience::Owner,
+			note: Note::truncated("a flood"),
+			first_seen: 10_000,
+			last_seen: 10_800,
+			packets: 900,
+			bytes: 54_000,
+			sampling: 1,
+			fit: Some(Fit { attack: 1_000, covered: 990, innocent: 200, hit: 1, hop_limit: Some(64) }),
+			samples: Vec::new(),
+		};
+		let found = vec![Found { finding, packets: 950, after: Duration::from_millis(800) }];
+		let replay = Replay { found, ..Replay::default() };
+		let text = replay.text();
+		for told in [
+			"0.800 s  syn-flood (",
+			", may be forged, for the owner)  ",
+			"as configured: 198.51.100.1",
+			"after 950 packets; a flood",
+			"covers 990 of 1000 packets of the attack, would hit 1 of 200 from before it",
+		] {
+			assert!(text.contains(told), "{told}: {text}");
+		}
+		assert!(!text.contains("nothing was found"), "{text}");
+		let json = &replay.json()["findings"][0];
+		assert_eq!((&json["indicator"], &json["after-packets"]), (&json!("198.51.100.1"), &json!(950)));
+		assert_eq!((&json["spoofable"], &json["for-the-owner"]), (&json!(true), &json!(true)));
+		assert_eq!((&json["coverage-permille"], &json["collateral-permille"]), (&json!(990), &json!(5)));
+	}
+}

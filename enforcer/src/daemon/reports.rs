@@ -174,6 +174,7 @@ impl Reports {
 		if !shelf.waiting.is_empty() {
 			info!(at = now_ms(), count = shelf.waiting.len(), "reports of an earlier run go on");
 		}
+		board.update(|status| status.reports_waiting = shelf.waiting.len() as u64);
 		let (queue, receiver) = mpsc::channel(QUEUE);
 		let work = Work { shelf, outlet, submitter, board: board.clone(), flights: JoinSet::new() };
 		Ok((Self { queue, board }, work.run(receiver, links)))
@@ -269,6 +270,8 @@ impl Work {
 mod tests {
 	use super::*;
 	use ringfence_primitives::{Action, Confidence, Direction, Lifetime, Note, Severity, ThreatClass, Tlp};
+	use sp_core::{sr25519, Pair};
+	use std::future::Future;
 
 	fn waiting(host: u32, severity: Severity, at: Millis) -> Waiting {
 		let indicator = Indicator::Host(std::net::Ipv4Addr::from(host).into());
@@ -288,6 +291,48 @@ mod tests {
 
 	fn shelf(directory: &Path) -> Shelf {
 		Shelf::open(directory, 1_000).unwrap()
+	}
+
+	/// A handle, its task, and what has to be kept as long as no node is to come.
+	fn open(directory: &Path, board: &Arc<Board>) -> (Reports, impl Future<Output = ()>, impl Sized) {
+		let (links, link) = watch::channel(None);
+		let (submitter, calls) = Submitter::new(sr25519::Pair::from_seed(&[1; 32]), link.clone(), board.clone());
+		let outlet = Outlet::Open { provisional: false };
+		let (reports, work) = Reports::open(directory, outlet, submitter, link, board.clone()).unwrap();
+		(reports, work, (links, calls))
+	}
+
+	#[tokio::test]
+	async fn without_a_node_reports_wait_on_the_disk_also_for_the_next_run() {
+		let directory = tempfile::tempdir().unwrap();
+		let board = Arc::new(Board::default());
+		let (reports, work, _nobody) = open(directory.path(), &board);
+		for (host, severity) in [(1, Severity::Low), (2, Severity::High), (1, Severity::Medium)] {
+			reports.put(waiting(host, severity, 0).report);
+		}
+		// It ends when nobody can report any more, and has written down all that it was given.
+		drop(reports);
+		work.await;
+		let status = board.snapshot();
+		assert_eq!((status.reports_waiting, status.counts.refused), (2, 0), "the newer one about the same stands");
+		let next = Arc::new(Board::default());
+		let (_reports, _work, _nobody) = open(directory.path(), &next);
+		assert_eq!(next.snapshot().reports_waiting, 2);
+		let mut shelf = Shelf::open(directory.path(), now_ms()).unwrap();
+		assert_eq!(shelf.take().unwrap(), waiting(2, Severity::High, 0).report);
+		assert_eq!(shelf.take().unwrap(), waiting(1, Severity::Medium, 0).report);
+		assert_eq!(shelf.take(), None);
+	}
+
+	#[tokio::test]
+	async fn more_than_can_be_written_down_are_refused_and_counted() {
+		let directory = tempfile::tempdir().unwrap();
+		let board = Arc::new(Board::default());
+		let (reports, _work, _nobody) = open(directory.path(), &board);
+		for _ in 0..QUEUE + 2 {
+			reports.put(waiting(1, Severity::Low, 0).report);
+		}
+		assert_eq!(board.snapshot().counts.refused, 2);
 	}
 
 	#[test]

@@ -202,9 +202,98 @@ fn follow_until_error(sensor: &Mutex<Sensor>, format: Format, tail: &mut Tail) -
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
 	use super::*;
+	use crate::{
+		core::{report::Settings, rules::Rules},
+		daemon::submit::Submitter,
+	};
 	use ringfence_primitives::{Action, Confidence, Direction, Lifetime, Network, Note, Severity, ThreatClass, Tlp};
+	use sp_core::{sr25519, Pair};
+	use tokio::sync::watch;
+
+	/// A sensor at 203.0.113.0/24 that keeps everything in `directory`, and where it says what it did. Its reports wait for
+	/// as long as the last is kept.
+	pub(crate) fn sensor(directory: &Path) -> (Sensor, Arc<Board>, impl Sized) {
+		let board = Arc::new(Board::default());
+		let (links, link) = watch::channel(None);
+		let (submitter, calls) = Submitter::new(sr25519::Pair::from_seed(&[1; 32]), link.clone(), board.clone());
+		let outlet = Outlet::Open { provisional: false };
+		let (reports, work) = Reports::open(directory, outlet, submitter, link, board.clone()).unwrap();
+		let judge = Judge {
+			home: vec!["203.0.113.0/24".parse().unwrap()],
+			exempt: Vec::new(),
+			max_severity: 2,
+			rules: Rules::default(),
+		};
+		let reporter = Reporter::new(Settings {
+			confidence: Confidence::new(80).unwrap(),
+			spoofable_confidence: Confidence::new(30).unwrap(),
+			lifetime: Lifetime::MIN,
+			tlp: Tlp::Green,
+			action: Action::Drop,
+			direction: Direction::Both,
+			per_minute: 30,
+			repeat_after: 600_000,
+		});
+		let archive = Archive::new(directory);
+		let sensor = Sensor::new(judge, reporter, seen::Seen::default(), archive, reports, board.clone());
+		(sensor, board, (links, calls, work))
+	}
+
+	fn beacon(host: &str, audience: Audience) -> ringfence_sensor::Finding {
+		ringfence_sensor::Finding {
+			detector: "beacon",
+			version: 1,
+			indicator: Indicator::Host(host.parse().unwrap()),
+			threat: ThreatClass::CommandAndControl,
+			severity: Severity::High,
+			action: None,
+			spoofable: true,
+			audience,
+			note: Note::truncated("3 calls"),
+			first_seen: 1_000,
+			last_seen: 2_000,
+			packets: 3,
+			bytes: 180,
+			sampling: 1,
+			fit: None,
+			samples: Vec::new(),
+		}
+	}
+
+	#[test]
+	fn what_a_device_at_home_does_is_told_to_the_owner_and_to_nobody_else() {
+		let directory = tempfile::tempdir().unwrap();
+		let (mut sensor, board, _work) = sensor(directory.path());
+		sensor.found(beacon("203.0.113.7", Audience::Owner));
+		sensor.found(beacon("203.0.113.7", Audience::Owner));
+		let status = board.snapshot();
+		let told: Vec<_> = status.suspects.iter().map(|s| (s.what.as_str(), s.detector.as_str())).collect();
+		assert_eq!(told, [("203.0.113.7", "beacon")], "once, brought up to date");
+		assert_eq!(status.suspects[0].note, "3 calls");
+		assert_eq!((status.counts.alerts, status.counts.suppressed, status.counts.ignored), (0, 0, 0));
+		assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "no evidence is kept, no report waits");
+	}
+
+	#[test]
+	fn what_a_detector_finds_outside_is_reported_once_with_its_evidence() {
+		let directory = tempfile::tempdir().unwrap();
+		let (mut sensor, board, _work) = sensor(directory.path());
+		sensor.found(beacon("198.18.66.66", Audience::Everybody));
+		sensor.found(beacon("198.18.66.66", Audience::Everybody));
+		sensor.found(beacon("203.0.113.7", Audience::Everybody));
+		let status = board.snapshot();
+		assert_eq!((status.counts.alerts, status.counts.suppressed, status.counts.ignored), (1, 1, 1));
+		assert_eq!((status.suspects.len(), status.counts.refused), (0, 0));
+		let kept = std::fs::read_to_string(directory.path().join("evidence.jsonl")).unwrap();
+		assert_eq!(kept.lines().count(), 1);
+		let record: crate::core::evidence::Record = serde_json::from_str(kept.trim_end()).unwrap();
+		assert_eq!((record.indicator.as_str(), record.evidence.packets), ("198.18.66.66", 3));
+		assert_eq!(record.evidence.sources, ["beacon 1"]);
+		let kept_as = Archive::new(directory.path()).find(&record.digest()).unwrap();
+		assert_eq!(kept_as.as_deref(), Some(kept.trim_end()), "by the hash that the report names");
+	}
 
 	fn call(provisional: bool, network: &str) -> Call {
 		let terms = Terms {

@@ -6,7 +6,7 @@
 //! start, of addresses that the home calls [`REMEMBERED`] are kept, and questions about them that find no room are not asked.
 
 use super::{
-	capture::{Capture, Frame, Gauges, Link, RingError, Settings, Watcher},
+	capture::{Capture, Counts, Frame, Link, RingError, Settings, Watcher},
 	control::{Answer, Request, State},
 	enforce::Enforcer,
 	now_ms, random,
@@ -171,7 +171,7 @@ impl Watch {
 		while self.capture.is_sound() {
 			interval.tick().await;
 			let before = board.snapshot().sensors;
-			let sensors = sensors(&gauges, &self.counts, &before);
+			let sensors = sensors(gauges.read(), &self.counts, &before);
 			board.update(|status| status.sensors = sensors);
 		}
 		// Its questions were answered as long as somebody asked.
@@ -180,9 +180,13 @@ impl Watch {
 }
 
 /// The counts of every interface, and how they grew since `before`, which was a second ago.
-fn sensors(gauges: &Gauges, counts: &[Arc<Mutex<engine::Counts>>], before: &[SensorStatus]) -> Vec<SensorStatus> {
-	let read = gauges.read().into_iter().zip(counts);
-	let sensor = |((interface, captured), looked): ((String, super::capture::Counts), &Arc<Mutex<engine::Counts>>)| {
+fn sensors(
+	captured: Vec<(String, Counts)>,
+	counts: &[Arc<Mutex<engine::Counts>>],
+	before: &[SensorStatus],
+) -> Vec<SensorStatus> {
+	let read = captured.into_iter().zip(counts);
+	let sensor = |((interface, captured), looked): ((String, Counts), &Arc<Mutex<engine::Counts>>)| {
 		let looked = *lock(looked);
 		let then = before.iter().find(|sensor| sensor.interface == interface);
 		SensorStatus {
@@ -207,6 +211,7 @@ fn sensors(gauges: &Gauges, counts: &[Arc<Mutex<engine::Counts>>], before: &[Sen
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use crate::daemon::sense::tests::sensor;
 
 	#[test]
 	fn what_is_known_of_addresses_has_a_bound_and_the_bad_ones_stay() {
@@ -218,6 +223,52 @@ mod tests {
 		}
 		assert!(known.len() <= REMEMBERED);
 		assert_eq!(known.get(&address(0)), Some(&(true, 1_000)));
+	}
+
+	/// A datagram from outside to the home, on a line that carries bare IP.
+	const DATAGRAM: [u8; 28] =
+		[0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 198, 51, 100, 1, 203, 0, 113, 9, 0x9c, 0x40, 0, 53, 0, 8, 0, 0];
+
+	fn frame(bytes: &[u8]) -> Frame<'_> {
+		Frame { bytes, wire_length: 28, time: 5_000 * NANOS_PER_MILLI, vlan: None, outgoing: false }
+	}
+
+	#[test]
+	fn what_an_eye_sees_is_counted_at_the_next_tick() {
+		let directory = tempfile::tempdir().unwrap();
+		let (sensor, board, _work) = sensor(directory.path());
+		let settings =
+			engine::Settings { home: vec!["203.0.113.0/24".parse().unwrap()], ..engine::Settings::default() };
+		let mut eye = Eye {
+			engine: Engine::new(&settings, 1, |_| false).unwrap(),
+			found: Vec::new(),
+			sensor: Arc::new(Mutex::new(sensor)),
+			counts: Arc::default(),
+		};
+		eye.frame(&frame(&DATAGRAM), Link::Raw, 1);
+		eye.frame(&frame(&DATAGRAM[..20]), Link::Raw, 1);
+		eye.frame(&frame(b"garbage"), Link::Raw, 1);
+		assert_eq!(*lock(&eye.counts), engine::Counts::default());
+		eye.tick(5_100 * NANOS_PER_MILLI);
+		let counts = *lock(&eye.counts);
+		assert_eq!((counts.frames, counts.malformed, counts.inbound, counts.findings), (3, 1, 2, 0));
+		assert_eq!(board.snapshot().counts.alerts, 0);
+	}
+
+	#[test]
+	fn rates_are_what_counts_have_grown_by() {
+		let captured = |frames, bytes| Counts { frames, bytes, sampling: 2, listening: true, ..Counts::default() };
+		let looked = [Arc::new(Mutex::new(engine::Counts { inbound: 7, findings: 1, ..engine::Counts::default() }))];
+		let told = |frames, bytes, before: &[SensorStatus]| {
+			sensors(vec![("eth0".into(), captured(frames, bytes))], &looked, before).remove(0)
+		};
+		let first = told(100, 6_000, &[]);
+		assert_eq!((first.frames, first.inbound, first.findings), (100, 7, 1));
+		assert!(first.listening && first.sampling == 2);
+		let second = told(350, 31_000, &[first]);
+		assert_eq!((second.packets_per_second, second.bits_per_second), (250, 200_000));
+		let none = told(350, 31_000, &[second]);
+		assert_eq!((none.packets_per_second, none.bits_per_second), (0, 0));
 	}
 
 	#[tokio::test]

@@ -316,6 +316,16 @@ mod tests {
 			proven: Some(Proven { number: 7, at: 1_700_000_001_000, chain_at: None, log_seq: 5, set: 3 }),
 			active: Some(104_233),
 			firewall: Some(Counters::default()),
+			sensors: vec![SensorStatus {
+				interface: "eth\"0".into(),
+				listening: true,
+				frames: 1_000,
+				bytes: 60_000,
+				sampling: 2,
+				findings: 3,
+				..SensorStatus::default()
+			}],
+			reports_waiting: 4,
 			..Status::default()
 		}
 	}
@@ -341,7 +351,8 @@ mod tests {
 		for line in text.lines().filter(|line| !line.starts_with('#')) {
 			let (name, value) = line.rsplit_once(' ').unwrap();
 			assert!(value.parse::<f64>().is_ok(), "{line}");
-			assert!(name.starts_with("ringfence_enforcer_") || name.starts_with("process_"), "{line}");
+			let known = ["ringfence_enforcer_", "ringfence_sensor_", "process_"];
+			assert!(known.iter().any(|prefix| name.starts_with(prefix)), "{line}");
 			let plain = name.split('{').next().unwrap();
 			assert!(plain.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{line}");
 		}
@@ -370,12 +381,32 @@ mod tests {
 	}
 
 	#[test]
+	fn each_interface_that_is_looked_at_has_its_counts() {
+		let mut status = full();
+		status.sensors.push(SensorStatus { interface: "ppp0".into(), ..SensorStatus::default() });
+		let text = render(&status, 0);
+		for line in [
+			r#"ringfence_sensor_listening{interface="eth\"0"} 1"#,
+			r#"ringfence_sensor_listening{interface="ppp0"} 0"#,
+			r#"ringfence_sensor_sampling{interface="eth\"0"} 2"#,
+			r#"ringfence_sensor_frames_total{interface="eth\"0"} 1000"#,
+			r#"ringfence_sensor_bytes_total{interface="eth\"0"} 60000"#,
+			r#"ringfence_sensor_findings_total{interface="eth\"0"} 3"#,
+			r#"ringfence_sensor_findings_total{interface="ppp0"} 0"#,
+			"ringfence_enforcer_reports_waiting 4",
+		] {
+			assert!(text.lines().any(|told| told == line), "{line}: {text}");
+		}
+	}
+
+	#[test]
 	fn nothing_known_yet_is_left_out_or_zero() {
 		let text = render(&Status::default(), 0);
 		assert!(text.contains("ringfence_enforcer_enforcing 0\n"));
 		assert!(text.contains("ringfence_enforcer_stale 1\n"));
 		assert!(!text.contains("ringfence_enforcer_packets_total"));
 		assert!(!text.contains("ringfence_enforcer_proven"));
+		assert!(!text.contains("ringfence_sensor_"));
 	}
 
 	#[test]

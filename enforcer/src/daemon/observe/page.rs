@@ -1,12 +1,13 @@
 //! The page for the household: protected or not, how fresh, what was blocked, which device, why, and a way to let a peer
-//! through all the same.
+//! through all the same. And whether a device of its own does harm, as a sensor found.
 //!
 //! `/` is one document with a style sheet, a script and an icon, all in the binary. The script asks for `/api/summary`
 //! (whoever can connect may see it) and, with the code, for `/api/household`, `/api/why`, `/api/allow` and `/api/forget`.
 //!
 //! # Security considerations
 //!
-//! Anybody on the local network may ask. Who in the household talks to whom, and every change, is behind a code of
+//! Anybody on the local network may ask. Who in the household talks to whom, which device does harm (how many do is told to
+//! all), how busy the line is, and every change, is behind a code of
 //! 128 bits, in a file that only the daemon's user reads. It travels in a header, never in a cookie: a browser attaches it
 //! to no request of another site. A name that an outsider has point here (DNS rebinding) is refused by its Host; what
 //! another site sends, by its Origin. The page speaks plain HTTP: whoever can read the local network's traffic can
@@ -25,7 +26,7 @@ use crate::{
 		control::{Answer, Block, Contact, Request as Wish, State, Why},
 		now_ms, secrets,
 		state::{self, Durable, StateError},
-		status::{Board, Status},
+		status::{Board, SensorStatus, Status, Suspect},
 	},
 };
 use hyper::{
@@ -37,7 +38,7 @@ use rand_core::RngCore;
 use ringfence_primitives::{Address, Digest, Millis, Network};
 use serde::{Deserialize, Serialize};
 use std::{
-	collections::{BTreeMap, BTreeSet},
+	collections::{BTreeMap, BTreeSet, HashMap},
 	fs::File,
 	io::{self, Read},
 	net::{IpAddr, SocketAddr},
@@ -63,6 +64,8 @@ const CONTACTS: usize = 128;
 const PEERS: usize = 24;
 /// Time for looking up reasons.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Milliseconds for which a device that did harm is shown, after it was last seen to.
+const SUSPECTED: Millis = 24 * 60 * 60 * 1_000;
 /// How long a peer may be let through for, unless it is for good.
 const LEAST: Millis = 60_000;
 const MOST: Millis = 366 * 24 * 60 * 60 * 1_000;
@@ -151,6 +154,8 @@ struct Summary {
 	block: Option<u32>,
 	/// Decisions in force. None: nothing is enforced.
 	active: Option<u64>,
+	/// Devices of the home that do harm. Which, only the household is told.
+	suspects: usize,
 	from: Millis,
 	step_ms: Millis,
 	inbound: Vec<u64>,
@@ -161,6 +166,9 @@ struct Summary {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct View {
+	suspects: Vec<Accused>,
+	/// None: nothing is captured here.
+	sensors: Option<Watched>,
 	devices: Vec<Device>,
 	overrides: Vec<Override>,
 	events: Vec<Event>,
@@ -187,6 +195,66 @@ struct Attempt {
 	state: Option<State>,
 	/// The block that was met, if it still is in force.
 	block: Option<Block>,
+}
+
+/// A device of the home that does harm.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Accused {
+	/// None: what was found does not name one.
+	address: Option<Address>,
+	name: Option<String>,
+	/// What was found, newest first.
+	signs: Vec<Suspect>,
+}
+
+/// The devices that did harm lately, the one that was seen last first.
+fn accused(suspects: &[Suspect], now: Millis, names: &HashMap<Address, String>) -> Vec<Accused> {
+	let mut accused: Vec<Accused> = Vec::new();
+	// The newest is the last. There are sixteen at most.
+	for suspect in suspects.iter().rev().filter(|suspect| now.saturating_sub(suspect.at) < SUSPECTED) {
+		let address = device(&suspect.what);
+		match accused.iter_mut().find(|known| known.address == address) {
+			Some(known) => known.signs.push(suspect.clone()),
+			None => {
+				let name = address.and_then(|address| names.get(&address).cloned());
+				accused.push(Accused { address, name, signs: vec![suspect.clone()] });
+			}
+		}
+	}
+	accused
+}
+
+/// The device that the words for an indicator name: an address, or that from which a flow comes.
+fn device(what: &str) -> Option<Address> {
+	let source = what.split(' ').skip_while(|word| *word != "from").nth(1);
+	let network: Network = source.unwrap_or(what).parse().ok()?;
+	(network.prefix() == network.address().bits()).then(|| network.address())
+}
+
+/// What the sensors look at, on all interfaces together.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Watched {
+	interfaces: usize,
+	/// Those of them that are not there.
+	away: usize,
+	packets_per_second: u64,
+	/// One packet in so many is looked at, where it is fewest.
+	sampling: u32,
+}
+
+impl Watched {
+	/// None: nothing is captured.
+	fn of(sensors: &[SensorStatus]) -> Option<Self> {
+		let sampling = sensors.iter().map(|sensor| sensor.sampling).max()?.max(1);
+		Some(Self {
+			interfaces: sensors.len(),
+			away: sensors.iter().filter(|sensor| !sensor.listening).count(),
+			packets_per_second: sensors.iter().map(|sensor| sensor.packets_per_second).fold(0, u64::saturating_add),
+			sampling,
+		})
+	}
 }
 
 #[derive(Deserialize)]
@@ -303,6 +371,7 @@ impl<A: Ask> Page<A> {
 		let (shield, cause) = shield(&status, self.mode, now);
 		let day = self.history.view(now);
 		Summary {
+			suspects: accused(&status.suspects, now, &HashMap::new()).len(),
 			version: status.version,
 			now,
 			shield,
@@ -351,7 +420,15 @@ impl<A: Ask> Page<A> {
 				}
 			}
 		}
-		View { devices, overrides, events: self.history.view(now_ms()).events, trouble }
+		let (now, Status { suspects, sensors, .. }) = (now_ms(), self.board.snapshot());
+		View {
+			suspects: accused(&suspects, now, &names),
+			sensors: Watched::of(&sensors),
+			devices,
+			overrides,
+			events: self.history.view(now).events,
+			trouble,
+		}
 	}
 
 	/// Why the newest of the peers are blocked, as far as that is known in time.
@@ -466,6 +543,59 @@ mod tests {
 		{
 			assert!(!is_addressed(host), "{host}");
 		}
+	}
+
+	#[test]
+	fn what_is_found_of_one_device_is_told_together_for_a_day() {
+		let suspect = |what: &str, detector: &str, at| Suspect {
+			what: what.into(),
+			detector: detector.into(),
+			note: "a note".into(),
+			at,
+		};
+		let suspects = [
+			suspect("192.168.1.7", "mirai", 1_000),
+			suspect("192.168.1.23", "outbound-flood", 2_000),
+			suspect("fd00::7", "beacon", 3_000),
+			suspect("flow proto 17 from 192.168.1.23/32 sport 1-9 to 203.0.113.9/32", "outbound-flood", 4_000),
+		];
+		let address = |text: &str| text.parse::<Address>().ok();
+		let names = HashMap::from([(address("192.168.1.23").unwrap(), "camera".to_owned())]);
+		let told = accused(&suspects, SUSPECTED + 1_000, &names);
+		let devices: Vec<_> = told.iter().map(|device| (device.address, device.signs.len())).collect();
+		assert_eq!(devices, [(address("192.168.1.23"), 2), (address("fd00::7"), 1)], "the first was a day ago");
+		assert_eq!(told.iter().map(|device| device.name.as_deref()).collect::<Vec<_>>(), [Some("camera"), None]);
+		assert_eq!(told[0].signs[0].at, 4_000, "the newest first");
+	}
+
+	#[test]
+	fn a_device_is_only_named_where_what_was_found_names_one() {
+		for (what, named) in [
+			("192.168.1.23", Some("192.168.1.23")),
+			("flow proto 6 from fd00::7/128 to 2001:db8::1/128", Some("fd00::7")),
+			("flow proto 6 from 192.168.1.0/24", None),
+			("flow proto 6 to 203.0.113.9/32", None),
+			("tcp 203.0.113.9:23", None),
+			("flow from", None),
+			("", None),
+		] {
+			assert_eq!(device(what), named.map(|text| text.parse().unwrap()), "{what}");
+		}
+	}
+
+	#[test]
+	fn what_is_looked_at_is_added_up() {
+		assert_eq!(Watched::of(&[]), None);
+		let sensor = |listening, packets_per_second, sampling| SensorStatus {
+			listening,
+			packets_per_second,
+			sampling,
+			..SensorStatus::default()
+		};
+		let watched = Watched::of(&[sensor(true, 1_000, 4), sensor(true, 200, 1), sensor(false, 0, 0)]);
+		assert_eq!(watched, Some(Watched { interfaces: 3, away: 1, packets_per_second: 1_200, sampling: 4 }));
+		let away = Watched::of(&[sensor(false, 0, 0)]);
+		assert_eq!(away, Some(Watched { interfaces: 1, away: 1, packets_per_second: 0, sampling: 1 }));
 	}
 
 	#[test]

@@ -24,6 +24,12 @@ const THREATS = {
 	"spam": "sends spam",
 	"other": "does harm",
 };
+// What a device of the home does, by the detector that says so.
+const HARMS = {
+	"beacon": "it keeps calling an address that is known to be dangerous",
+	"mirai": "it tries to break into other devices, as the Mirai worm does",
+	"outbound-flood": "it floods others on the internet with packets",
+};
 const VERBS = {
 	"activated": "Blocked", "extended": "Blocked for longer", "revoked": "No longer blocked", "expired": "Block ended",
 	"protected": "Will never be blocked", "unprotected": "May be blocked again",
@@ -129,6 +135,8 @@ function showSummary(summary) {
 	say("outbound-is", would ? "packets from your devices to dangerous addresses that would be stopped" : "packets from your devices to dangerous addresses stopped");
 	say("inbound", number(sum(summary.inbound)));
 	say("outbound", number(sum(summary.outbound)));
+	alarms = summary.suspects;
+	showAlarm();
 	plot(summary);
 	hours(summary);
 }
@@ -262,6 +270,36 @@ function reason(block) {
 const allowButton = (peer, block) =>
 	element("button", { onclick: () => openDialog(peer, block), "aria-label": `Allow ${peer}` }, "Allow…");
 
+// How many devices do harm, which anybody may know; and which, which only the household may.
+let alarms = 0;
+let accused = null;
+let alarmed = "";
+
+function showAlarm() {
+	const same = JSON.stringify([alarms, accused, Math.floor(now() / 60_000)]);
+	if (same === alarmed) return;
+	alarmed = same;
+	$("alarm").hidden = alarms === 0;
+	$("alarm-locked").hidden = accused !== null;
+	say("alarm-title", alarms === 1 ? "A device in your home does harm" : `${number(alarms)} devices in your home do harm`);
+	$("suspects").replaceChildren(...(accused ?? []).map((device) => {
+		const harms = [...new Set(device.signs.map((sign) => HARMS[sign.detector] ?? "it does what healthy devices do not"))];
+		const who = device.address === null ? "A device" : device.name === null ? `The device ${device.address}` : `The device ${device.name} (${device.address})`;
+		return element("li", {}, element("div", { class: "what" },
+			element("b", {}, `${who} behaves as if it had been taken over: ${harms.join(", and ")}.`),
+			...device.signs.slice(0, 3).map((sign) => element("div", { class: "quiet" }, `Last seen ${ago(sign.at)}: ${sign.note}.`))));
+	}));
+}
+
+// Whether anything looks at packets.
+function watching(sensors) {
+	if (sensors === null) return "";
+	if (sensors.away === sensors.interfaces) return "Sensors wait for their network interface: nothing is looked at.";
+	const away = sensors.away > 0 ? ` ${plural(sensors.away, "network interface")} of ${sensors.interfaces} cannot be looked at.` : "";
+	const pace = `${number(sensors["packets-per-second"])} packets a second`;
+	return (sensors.sampling > 1 ? `Of ${pace} sensors look at one in ${number(sensors.sampling)}.` : `Sensors look at ${pace}.`) + away;
+}
+
 function showDevices(devices) {
 	if (devices.length === 0) {
 		$("devices").replaceChildren(element("p", { class: "empty" }, "None of your devices tried to reach a blocked address in the last day."));
@@ -338,6 +376,10 @@ function showWhy(why) {
 function openHousehold(isOpen) {
 	$("open").hidden = !isOpen;
 	$("locked").hidden = isOpen;
+	if (!isOpen) {
+		accused = null;
+		showAlarm();
+	}
 }
 
 // What was shown last: what has not changed is left alone, with the focus in it.
@@ -346,13 +388,16 @@ let last = "";
 async function refreshHousehold() {
 	if (code === null) return openHousehold(false);
 	try {
-		const view = await ask("/api/household");
+		const { sensors, ...view } = await ask("/api/household");
 		const minute = Math.floor(now() / 60_000);
 		const same = JSON.stringify([view, minute]) === last;
 		last = JSON.stringify([view, minute]);
 		openHousehold(true);
+		say("eyes", watching(sensors));
 		if (same) return;
 		const focus = document.activeElement?.getAttribute("aria-label");
+		accused = view.suspects;
+		showAlarm();
 		showDevices(view.devices);
 		showOverrides(view.overrides);
 		events = view.events;
