@@ -82,6 +82,10 @@ bench-firewall *arguments: setup
 bench-capture *arguments: setup
 	{{ lib }}; build_all --all-targets; "$CARGO_TARGET_DIR/release/examples/bench-capture" {{ arguments }}
 
+# Prints what the detectors find in attacks, in innocent traffic and in recordings: [--data DIR] [--json].
+table-of-detectors *arguments: setup
+	{{ lib }}; build_all; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench detectors {{ arguments }}
+
 # Makes the committed raw spec of the `local` chain.
 chain-spec:
 	./scripts/chain-spec

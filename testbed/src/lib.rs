@@ -12,13 +12,15 @@
 //! ([`loopback`]). What is about the runtime alone, how long full blocks take, runs without nodes ([`blocks`]), and so does
 //! what is about an enforcer alone ([`coldstart`]).
 //!
-//! Attacks of every kind, and innocent traffic beside them, are made by [`flood`].
+//! Attacks of every kind, and innocent traffic beside them, are made by [`flood`]; how well the detectors tell the two apart,
+//! [`detectors`] says.
 
 pub mod bench;
 pub mod blocks;
 pub mod chain;
 pub mod coldstart;
 pub mod demo;
+pub mod detectors;
 pub mod error;
 pub mod flood;
 pub mod gateways;
