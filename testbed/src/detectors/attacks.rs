@@ -67,7 +67,7 @@ impl Attack {
 	}
 
 	/// By [`VICTIM`] on somebody outside.
-	fn from_inside(mut self, target: Ipv4Addr) -> Self {
+	fn outwards(mut self, target: Ipv4Addr) -> Self {
 		self.plan.target = target;
 		self.outbound = true;
 		self.by(&[VICTIM])
@@ -76,7 +76,7 @@ impl Attack {
 	/// A device's calls at its master, a minute from one to the next.
 	fn beacon(name: &'static str, kind: Kind, packets: u64) -> Self {
 		let seconds = 480;
-		let mut attack = Self::new(name, "beacon", kind, 1, seconds).from_inside(MASTER);
+		let mut attack = Self::new(name, "beacon", kind, 1, seconds).outwards(MASTER);
 		(attack.plan.packets, attack.plan.interval) = (packets, Duration::from_secs(60));
 		attack.rate = packets as f64 / seconds as f64;
 		attack.bad = Some(MASTER.into());
@@ -102,7 +102,7 @@ pub fn all() -> Vec<Attack> {
 		Attack::new("http", "http-flood", Kind::Http, 4_000, 6).by(&web),
 		Attack::new("amplification", "amplification", Kind::Amplification, 2_000, 4),
 		Attack::new("fragments", "fragments", Kind::Fragments, 1_500, 4),
-		Attack::new("udp from inside", "outbound-flood", Kind::Udp, 2_000, 4).from_inside(FAR),
+		Attack::new("udp from inside", "outbound-flood", Kind::Udp, 2_000, 4).outwards(FAR),
 		Attack { home: around(16), ..Attack::new("horizontal-scan", "horizontal-scan", Kind::HorizontalScan, 50, 6) }
 			.by(&[BOT]),
 		Attack::new("vertical-scan", "vertical-scan", Kind::VerticalScan, 100, 6).by(&[BOT]),
@@ -111,7 +111,7 @@ pub fn all() -> Vec<Attack> {
 		Attack::new("ssh", "brute-force", Kind::Ssh, 44, 20).by(&[BOT]),
 		// Of what goes anywhere, one frame in about 220 comes to a /8.
 		Attack { home: around(8), rate: 4.5, ..Attack::new("mirai", "mirai", Kind::Mirai, 1_000, 10) }.by(&[BOT]),
-		Attack::new("mirai from inside", "mirai", Kind::Mirai, 160, 4).from_inside(FAR),
+		Attack::new("mirai from inside", "mirai", Kind::Mirai, 160, 4).outwards(FAR),
 		Attack::beacon("beacon-tcp", Kind::BeaconTcp, 19),
 		Attack::beacon("beacon-udp", Kind::BeaconUdp, 8),
 	]

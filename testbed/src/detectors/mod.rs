@@ -2,7 +2,7 @@
 //! they would hit, and whether it leaves the innocent alone.
 //!
 //! [`attacks`] says which attacks there are and who is to find each. They are made by [`crate::flood`], alone and in the
-//! middle of innocent households' traffic ([`mix`]), or come from recordings ([`run`]); [`judge`] shows each run to a sensor as
+//! middle of innocent households' traffic ([`mix`]), or come from recordings ([`run`]); [`judge()`] shows each run to a sensor as
 //! it is by itself, and then holds what it said against the truth, frame by frame. Nothing is sent, no clock is asked, every
 //! seed and key is fixed: the same table comes out each time.
 
