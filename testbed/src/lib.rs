@@ -10,10 +10,9 @@
 //!
 //! What is about the chain alone, governance and throughput, runs on nodes that share the loopback, without root
 //! ([`loopback`]). What is about the runtime alone, how long full blocks take, runs without nodes ([`blocks`]), and so does
-//! what is about an enforcer alone ([`coldstart`]).
+//! what is about an enforcer alone ([`coldstart`]), and how well attacks are told from the rest ([`detectors`]).
 //!
-//! Attacks of every kind, and innocent traffic beside them, are made by [`flood`]; how well the detectors tell the two apart,
-//! [`detectors`] says.
+//! Attacks of every kind, and innocent traffic beside them, are made by [`flood`].
 
 pub mod bench;
 pub mod blocks;
