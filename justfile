@@ -74,6 +74,10 @@ bench-enforcer *arguments: build
 bench-blocks *arguments: build
 	{{ lib }}; fresh_chain_spec; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench blocks {{ arguments }}
 
+# Prints what the detectors find in attacks, in innocent traffic and in recordings: [--data DIR] [--json].
+table-of-detectors *arguments: setup
+	{{ lib }}; build_all; "$CARGO_TARGET_DIR/release/ringfence-testbed" bench detectors {{ arguments }}
+
 # Measures loading and changing the firewall. As root.
 bench-firewall *arguments: setup
 	{{ lib }}; build_all --all-targets; "$CARGO_TARGET_DIR/release/examples/bench-firewall" {{ arguments }}

@@ -10,7 +10,7 @@
 //!
 //! What is about the chain alone, governance and throughput, runs on nodes that share the loopback, without root
 //! ([`loopback`]). What is about the runtime alone, how long full blocks take, runs without nodes ([`blocks`]), and so does
-//! what is about an enforcer alone ([`coldstart`]).
+//! what is about an enforcer alone ([`coldstart`]), and how well attacks are told from the rest ([`detectors`]).
 //!
 //! Attacks of every kind, and innocent traffic beside them, are made by [`flood`]; [`siege`] sends them from bots in the homes.
 
@@ -19,6 +19,7 @@ pub mod blocks;
 pub mod chain;
 pub mod coldstart;
 pub mod demo;
+pub mod detectors;
 pub mod error;
 pub mod flood;
 pub mod gateways;

@@ -1,10 +1,12 @@
 //! `ringfence-testbed`: the demo, a local network, and figures.
 
 use clap::{Parser, Subcommand};
-use ringfence_testbed::{bench, blocks, coldstart, demo, flood, idle, interruptible, localnet, throughput, Error};
+use ringfence_testbed::{
+	bench, blocks, coldstart, demo, detectors, flood, idle, interruptible, localnet, throughput, Error,
+};
 use std::process::ExitCode;
 
-/// Ringfence on one machine, in network namespaces. Needs root, but for the throughput, the blocks and the traffic at rest.
+/// Ringfence on one machine, in network namespaces. Needs root, but for the throughput, the blocks, the detectors and the traffic at rest.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -41,6 +43,8 @@ enum Bench {
 	Enforcer(coldstart::Settings),
 	/// How long the worst full blocks take to import, beside what their weight says
 	Blocks(blocks::Settings),
+	/// What the detectors find in attacks, in innocent traffic and in recordings; without root
+	Detectors(detectors::Settings),
 }
 
 // One thread: processes that it starts are bound to its life, and it lives to the end.
@@ -56,6 +60,7 @@ async fn main() -> ExitCode {
 			Command::Bench(Bench::Idle(settings)) => idle::idle(&settings).await,
 			Command::Bench(Bench::Enforcer(settings)) => coldstart::coldstart(&settings).await,
 			Command::Bench(Bench::Blocks(settings)) => blocks::blocks(&settings).await,
+			Command::Bench(Bench::Detectors(settings)) => detectors::detectors(settings).await,
 		}
 	};
 	match interruptible(work).await {

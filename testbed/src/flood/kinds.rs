@@ -15,6 +15,8 @@ pub(super) const SYN_OPTIONS: &[u8] = &[2, 4, 5, 0xb4, 4, 2, 1, 1, 1, 3, 3, 7];
 const WHOLE_DATAGRAM: u16 = 8_008;
 /// A walk through all ports but 0 that looks like chance: this has no factor in common with their number.
 const PORT_STRIDE: u64 = 32_771;
+/// The second of the three packets that open a connection.
+const ANSWER: u8 = SYN | ACK;
 /// Mirai tries this port once in ten times, and otherwise port 23.
 const MIRAI_SECOND_PORT: u16 = 2_323;
 
@@ -110,8 +112,22 @@ impl Generator {
 				self.request(ip, (ports.0, port), Some(u32::from(destination)))
 			}
 			Kind::BeaconTcp => {
-				// The connection is old: two bytes, and an acknowledgement without any, at the same source port always.
+				// One connection, at the same source port always, and on it two bytes, and an acknowledgement without any.
 				let ports = (self.beacon_port(), self.port);
+				let mut at = at;
+				if self.events == 0 {
+					let opening: [(u8, u32, u32, &[u8]); 3] =
+						[(SYN, 0, 0, SYN_OPTIONS), (ANSWER, 0, 1, SYN_OPTIONS), (ACK, 1, 1, &[])];
+					for (flags, seq, ack, options) in opening {
+						let (link, ip, ports) = match flags {
+							ANSWER => (link.reversed(), ip.reversed(), (ports.1, ports.0)),
+							_ => (link, ip, ports),
+						};
+						let segment = Segment { ports, seq, ack, flags, window: 64_240, options };
+						self.fresh.push_back((at, craft::tcp(link, ip, segment, &[])));
+						at = at.saturating_add(ROUND_TRIP / 2);
+					}
+				}
 				let sent = (self.events as u32).wrapping_mul(2);
 				let (seq, ack) = (sent.wrapping_add(1), 1);
 				let beat = Segment { ports, seq, ack, flags: PSH | ACK, window: 502, options: &[] };

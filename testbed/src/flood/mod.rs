@@ -87,7 +87,7 @@ pub enum Kind {
 	Ssh,
 	/// How Mirai looks for hosts: telnet ports of random ones, the destination as the sequence number
 	Mirai,
-	/// A bot that tells its master over TCP that it lives
+	/// A bot that tells its master over one TCP connection that it lives
 	BeaconTcp,
 	/// The same, over UDP
 	BeaconUdp,

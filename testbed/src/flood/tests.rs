@@ -253,6 +253,21 @@ fn beacons_come_every_so_often_give_or_take_a_tenth() {
 	assert!(gaps.len() > 30, "{}", gaps.len());
 }
 
+#[test]
+fn a_beacon_over_tcp_opens_its_connection_once() {
+	let all = reads(&Plan { packets: 100, ..Plan::new(Kind::BeaconTcp, TARGET) });
+	let openings: Vec<_> = all.iter().map(|read| read.flags).take(4).collect();
+	assert_eq!(openings, [SYN, SYN | ACK, ACK, PSH | ACK]);
+	assert!(all.iter().skip(3).all(|read| read.flags & SYN == 0));
+	assert!(all.iter().all(|read| (read.source == TARGET) != (read.destination == TARGET)));
+	// Each side goes on where it stopped.
+	let mut next = 1;
+	for read in all.iter().skip(2).filter(|read| read.destination == TARGET) {
+		assert_eq!(read.seq, next);
+		next += read.payload.len() as u32;
+	}
+}
+
 /// A connection by its client and server, each with its port.
 type Pair = ((Ipv4Addr, u16), (Ipv4Addr, u16));
 
