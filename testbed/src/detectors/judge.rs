@@ -2,7 +2,7 @@
 
 use super::run::{Run, Truth};
 use crate::error::{Error, Result};
-use ringfence_primitives::{Address, FlowSignature, Indicator, Millis, Network};
+use ringfence_primitives::{Action, Address, FlowSignature, Indicator, Millis, Network};
 use ringfence_sensor::{
 	engine::{Settings, TICK},
 	finding::Sample,
@@ -145,6 +145,10 @@ pub fn judge(run: &Run) -> Result<Row> {
 			.collect()
 	};
 	let (signatures, all) = (flows(true), flows(false));
+	// What has an innocent past is only to be limited; what is to be dropped must hit nobody else.
+	let limited = found.iter().filter(|found| matches!(found.finding.action, Some(Action::RateLimit(_))));
+	let limited: BTreeSet<Indicator> = limited.map(|found| found.finding.indicator.clone()).collect();
+	let dropped: Vec<_> = all.iter().filter(|flow| !limited.contains(&Indicator::Flow(**flow))).collect();
 	let (mut coverage, mut collateral) = (Part::default(), Part::default());
 	if !all.is_empty() {
 		run.play(&mut |link, bytes, _, hostile| {
@@ -156,7 +160,7 @@ pub fn judge(run: &Run) -> Result<Row> {
 			let sample = Sample::of(&packet, 0);
 			match hostile {
 				true => coverage.count(signatures.iter().any(|signature| matches(signature, &sample))),
-				false => collateral.count(all.iter().any(|signature| matches(signature, &sample))),
+				false => collateral.count(dropped.iter().any(|signature| matches(signature, &sample))),
 			}
 		})?;
 	}

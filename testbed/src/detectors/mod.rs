@@ -12,7 +12,7 @@ pub mod mix;
 pub mod run;
 pub mod table;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use judge::{hits, judge, Part, Row};
 use run::{Households, Run, Truth};
 use serde_json::{json, Value};

@@ -77,7 +77,7 @@ pub struct Settings {
 	#[arg(short, long, value_name = "NAME", requires = "netns")]
 	device: Option<String>,
 	/// Send through the loopback, from and to 127.0.0.0/8
-	#[arg(long, conflicts_with_all = ["netns", "pcap"])]
+	#[arg(long, conflicts_with_all = ["device", "netns", "pcap"])]
 	loopback: bool,
 	/// Send nothing: write a capture file
 	#[arg(long, value_name = "FILE", conflicts_with = "netns")]
