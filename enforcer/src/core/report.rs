@@ -8,7 +8,8 @@
 //! # Security considerations
 //!
 //! Where somebody else could have sent the packets, a peer is never to be dropped: at most its rate is limited, and the
-//! confidence is one that no policy should approve.
+//! confidence is one that no policy should approve. Nor may such findings take more of the rate than mild ones, however bad
+//! what they tell of would be: whoever forges sources could otherwise keep what is proven from being reported.
 
 use super::evidence::{Evidence, Record};
 use ringfence_primitives::{
@@ -173,7 +174,8 @@ impl Reporter {
 			return Err(Suppressed::Repeated);
 		}
 		// The token is taken before the report is remembered: what the rate held back may be reported later.
-		if !self.bucket.take_for(case.severity, now) {
+		let worth = if case.proven || finding.is_proven() { case.severity } else { Severity::Low };
+		if !self.bucket.take_for(worth, now) {
 			return Err(Suppressed::RateLimited);
 		}
 		case.reported = Some((now, case.severity, case.proven));
@@ -278,7 +280,7 @@ impl Bucket {
 	}
 
 	/// Takes one token for something this bad, and leaves a part of the bucket to what is worse: half of it to all but mild
-	/// things, a quarter to severe ones, a tenth to critical ones.
+	/// things, a quarter to severe ones, a tenth to critical ones. A full bucket has one for everything.
 	pub fn take_for(&mut self, severity: Severity, now: Millis) -> bool {
 		let percent = match severity {
 			Severity::Low => 50,
@@ -286,7 +288,8 @@ impl Bucket {
 			Severity::High => 10,
 			Severity::Critical => 0,
 		};
-		self.take_leaving(self.per_minute.saturating_mul(Self::TOKEN) / 100 * percent, now)
+		let all_but_one = self.per_minute.saturating_sub(1).saturating_mul(Self::TOKEN);
+		self.take_leaving((self.per_minute.saturating_mul(Self::TOKEN) / 100 * percent).min(all_but_one), now)
 	}
 
 	fn take_leaving(&mut self, rest: u64, now: Millis) -> bool {
@@ -423,6 +426,24 @@ mod tests {
 			hosts.by_ref().take_while(taken).count()
 		});
 		assert_eq!(counts, [10, 5, 3, 2]);
+	}
+
+	#[test]
+	fn forged_sources_leave_room_for_what_is_proven() {
+		let mut reporter = reporter(20, 600_000);
+		let mut hosts = 0..;
+		let taken = |host: &u32| reporter.consider(&Finding { spoofable: true, ..finding(*host) }, START).is_ok();
+		assert_eq!(hosts.by_ref().take_while(taken).count(), 10, "critical as they are");
+		assert!(reporter.consider(&finding(1_000), START).is_ok());
+	}
+
+	#[test]
+	fn a_full_bucket_has_a_token_for_everything() {
+		for severity in [Severity::Low, Severity::Medium, Severity::High, Severity::Critical] {
+			let mut bucket = Bucket::new(1);
+			assert!(bucket.take_for(severity, START), "{severity}");
+			assert!(!bucket.take_for(Severity::Critical, START));
+		}
 	}
 
 	#[test]
