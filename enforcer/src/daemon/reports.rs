@@ -24,8 +24,8 @@ use std::{
 };
 use tokio::{
 	sync::{mpsc, watch},
-	task::JoinSet,
-	time::sleep,
+	task::{spawn_blocking, JoinSet},
+	time::{sleep, timeout},
 };
 use tracing::{info, warn};
 
@@ -111,8 +111,8 @@ impl Shelf {
 		self.waiting.remove(&least)
 	}
 
-	/// The next to hand over: the worst, of those the oldest.
-	fn take(&mut self) -> Option<Report> {
+	/// The next to hand over, and when it was made: the worst, of those the oldest.
+	fn take(&mut self) -> Option<(Report, Millis)> {
 		if self.flying.len() >= IN_FLIGHT {
 			return None;
 		}
@@ -122,9 +122,9 @@ impl Shelf {
 			self.waiting.values().filter(|waiting| !self.flying.contains_key(&waiting.report.id)).min_by_key(rank)?;
 		let id = next.report.id;
 		let waiting = self.waiting.remove(&id)?;
-		let report = waiting.report.clone();
+		let taken = (waiting.report.clone(), waiting.at);
 		self.flying.insert(id, waiting);
-		Some(report)
+		Some(taken)
 	}
 
 	/// One that was handed over has arrived, or not. Whether it is given up.
@@ -146,11 +146,20 @@ impl Shelf {
 		before - self.waiting.len()
 	}
 
-	fn save(&self) -> Result<(), StateError> {
+	/// What the file is to say.
+	fn text(&self) -> String {
 		let lines = self.flying.values().chain(self.waiting.values()).map(Line::from);
 		// Numbers and text always serialize.
-		let text: String = lines.map(|line| serde_json::to_string(&line).unwrap_or_default() + "\n").collect();
-		state::replace(&self.path, text.as_bytes(), state::Durable::Yes)
+		lines.map(|line| serde_json::to_string(&line).unwrap_or_default() + "\n").collect()
+	}
+}
+
+/// Writes the file on a thread where nobody waits for the disk.
+async fn write_down(path: PathBuf, text: String) {
+	let write = move || state::replace(&path, text.as_bytes(), state::Durable::Yes);
+	// It does nothing that could panic, and is not started any more only where the program ends.
+	if let Ok(Err(cause)) = spawn_blocking(write).await {
+		warn!(at = now_ms(), %cause, "reports that wait are not written down");
 	}
 }
 
@@ -200,14 +209,25 @@ struct Work {
 impl Work {
 	async fn run(mut self, mut reports: mpsc::Receiver<Report>, mut links: watch::Receiver<Option<Link>>) {
 		loop {
+			let expired = self.shelf.expire(now_ms());
+			if expired > 0 {
+				warn!(at = now_ms(), count = expired, "reports that waited for an hour are dropped");
+				self.board.update(|status| status.reports_waiting = self.shelf.waiting.len() as u64);
+			}
 			if links.borrow_and_update().is_some() {
-				while let Some(report) = self.shelf.take() {
-					self.send(report);
+				while let Some((report, at)) = self.shelf.take() {
+					self.send(report, at);
 				}
 			}
 			tokio::select! {
 				report = reports.recv() => match report {
-					Some(report) => self.shelve(report),
+					Some(report) => {
+						self.shelve(report);
+						// Those that came meanwhile are written down with it.
+						while let Ok(report) = reports.try_recv() {
+							self.shelve(report);
+						}
+					}
 					None => return,
 				},
 				Some(landed) = self.flights.join_next() => {
@@ -221,14 +241,10 @@ impl Work {
 					Ok(()) => continue,
 					Err(_) => return,
 				},
-				() = sleep(LOOK) => match self.shelf.expire(now_ms()) {
-					0 => continue,
-					count => warn!(at = now_ms(), count, "reports that waited for an hour are dropped"),
-				},
+				() = sleep(LOOK) => continue,
 			}
-			if let Err(cause) = self.shelf.save() {
-				warn!(at = now_ms(), %cause, "reports that wait are not written down");
-			}
+			let (path, text) = (self.shelf.path.clone(), self.shelf.text());
+			write_down(path, text).await;
 			self.board.update(|status| status.reports_waiting = self.shelf.waiting.len() as u64);
 		}
 	}
@@ -241,8 +257,10 @@ impl Work {
 		}
 	}
 
-	fn send(&mut self, report: Report) {
+	/// Hands over a report made at `at`. What the submitter could not be rid of before it is stale, it is told to let go.
+	fn send(&mut self, report: Report, at: Millis) {
 		let id = report.id;
+		let left = Duration::from_millis(STALE.saturating_sub(now_ms().saturating_sub(at)));
 		let call = match self.outlet.call(report) {
 			Ok(call) => call,
 			Err(cause) => {
@@ -257,10 +275,15 @@ impl Work {
 		};
 		let arrived = self.submitter.submit_and_tell(Job { id, call });
 		self.flights.spawn(async move {
-			let arrived = arrived.await.is_ok();
-			if !arrived {
-				sleep(PAUSE).await;
-			}
+			let arrived = match timeout(left, arrived).await {
+				Ok(Ok(())) => true,
+				Ok(Err(_)) => {
+					sleep(PAUSE).await;
+					false
+				}
+				// It is not tried again.
+				Err(_) => false,
+			};
 			(id, arrived)
 		});
 	}
@@ -287,6 +310,10 @@ mod tests {
 			note: Note::truncated("a scan"),
 		};
 		Waiting { report: Report { id: indicator.id(), indicator, terms }, at, tries: 0 }
+	}
+
+	fn save(shelf: &Shelf) {
+		state::replace(&shelf.path, shelf.text().as_bytes(), state::Durable::Yes).unwrap();
 	}
 
 	fn shelf(directory: &Path) -> Shelf {
@@ -319,9 +346,27 @@ mod tests {
 		let (_reports, _work, _nobody) = open(directory.path(), &next);
 		assert_eq!(next.snapshot().reports_waiting, 2);
 		let mut shelf = Shelf::open(directory.path(), now_ms()).unwrap();
-		assert_eq!(shelf.take().unwrap(), waiting(2, Severity::High, 0).report);
-		assert_eq!(shelf.take().unwrap(), waiting(1, Severity::Medium, 0).report);
+		assert_eq!(shelf.take().unwrap().0, waiting(2, Severity::High, 0).report);
+		assert_eq!(shelf.take().unwrap().0, waiting(1, Severity::Medium, 0).report);
 		assert_eq!(shelf.take(), None);
+	}
+
+	#[tokio::test]
+	async fn what_grew_stale_with_the_submitter_is_not_handed_over_after_all() {
+		let directory = tempfile::tempdir().unwrap();
+		let board = Arc::new(Board::default());
+		let (_links, link) = watch::channel(None);
+		let (submitter, _calls) = Submitter::new(sr25519::Pair::from_seed(&[1; 32]), link, board.clone());
+		let mut shelf = shelf(directory.path());
+		shelf.put(waiting(1, Severity::Low, now_ms() - STALE));
+		let (report, at) = shelf.take().unwrap();
+		let outlet = Outlet::Open { provisional: false };
+		let mut work = Work { shelf, outlet, submitter, board, flights: JoinSet::new() };
+		work.send(report.clone(), at);
+		let (id, arrived) = work.flights.join_next().await.unwrap().unwrap();
+		assert_eq!((id, arrived), (report.id, false));
+		assert!(!work.shelf.landed(&id, arrived));
+		assert_eq!(work.shelf.expire(at + STALE), 1);
 	}
 
 	#[tokio::test]
@@ -341,13 +386,13 @@ mod tests {
 		let mut first = shelf(directory.path());
 		first.put(waiting(1, Severity::Low, 10));
 		first.put(waiting(2, Severity::High, 20));
-		let sent = first.take().unwrap();
-		assert_eq!(sent, waiting(2, Severity::High, 20).report, "the worst first");
-		first.save().unwrap();
+		let (sent, at) = first.take().unwrap();
+		assert_eq!((&sent, at), (&waiting(2, Severity::High, 20).report, 20), "the worst first");
+		save(&first);
 		let second = shelf(directory.path());
 		assert_eq!(second.waiting.len(), 2, "what was on its way is sent again");
 		assert!(first.landed(&sent.id, true).eq(&false));
-		first.save().unwrap();
+		save(&first);
 		let third = shelf(directory.path());
 		assert_eq!(third.waiting.values().cloned().collect::<Vec<_>>(), [waiting(1, Severity::Low, 10)]);
 	}
@@ -357,7 +402,7 @@ mod tests {
 		let directory = tempfile::tempdir().unwrap();
 		let mut first = shelf(directory.path());
 		first.put(waiting(1, Severity::Low, 10));
-		first.save().unwrap();
+		save(&first);
 		let path = directory.path().join(FILE);
 		let text = std::fs::read_to_string(&path).unwrap();
 		std::fs::write(&path, format!("{}\n{text}{{\"at\":5,\"report\":\"0x0102\"}}\n{}", "garbage", &text[..40]))
@@ -374,7 +419,7 @@ mod tests {
 		assert_eq!(first.expire(STALE + 9), 0);
 		assert_eq!(first.expire(STALE + 10), 1);
 		first.put(waiting(1, Severity::Low, 10));
-		first.save().unwrap();
+		save(&first);
 		assert_eq!(Shelf::open(directory.path(), STALE + 10).unwrap().waiting.len(), 1);
 	}
 

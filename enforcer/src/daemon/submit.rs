@@ -144,6 +144,13 @@ struct Attempt {
 	told: Option<oneshot::Sender<()>>,
 }
 
+impl Attempt {
+	/// Whether it is still to be made: who would be told has not stopped listening.
+	fn is_wanted(&self) -> bool {
+		self.told.as_ref().is_none_or(|told| !told.is_closed())
+	}
+}
+
 /// A node to submit to.
 #[derive(Clone, Debug)]
 pub struct Link {
@@ -177,7 +184,8 @@ impl Submitter {
 		self.queue(job, None);
 	}
 
-	/// Queues a call, and tells once a block has it. An error: it was given up.
+	/// Queues a call, and tells once a block has it. An error: it was given up. Who drops the receiver takes the call back, as
+	/// long as it has not been submitted.
 	pub fn submit_and_tell(&self, job: Job) -> oneshot::Receiver<()> {
 		let (told, arrived) = oneshot::channel();
 		self.queue(job, Some(told));
@@ -232,6 +240,10 @@ async fn serve(
 			attempt = attempts.recv(), if connected => attempt,
 		};
 		let Some(attempt) = attempt else { return };
+		if !attempt.is_wanted() {
+			debug!(id = hex::encode(&attempt.job.id), call = attempt.job.call.name(), "taken back");
+			continue;
+		}
 		let Some(link) = links.borrow().clone() else {
 			again(&queue, &board, attempt, "not connected".into());
 			continue;
@@ -373,22 +385,19 @@ async fn watch_one(
 			let (id, call) = (hex::encode(&attempt.job.id), attempt.job.call.name());
 			info!(at = now_ms(), id, call, block, "included");
 			board.update(|status| status.counts.included += 1);
-			if let Some(told) = attempt.told {
-				// Who does not listen any more need not know.
-				let _ = told.send(());
-			}
+			let mut told = attempt.told;
 			if let Call::Provisional(report) = attempt.job.call {
 				if let Ok(None) = connection.dossier(&attempt.job.id).await {
 					let job = Job { id: attempt.job.id, call: Call::Report(report) };
 					let cause = "not taken as a provisional one".to_owned();
-					later(
-						&queue,
-						&board,
-						Attempt { job, made: 0, since: Instant::now(), told: None },
-						Duration::ZERO,
-						cause,
-					);
+					// It has not arrived before that one has.
+					let again = Attempt { job, made: 0, since: Instant::now(), told: told.take() };
+					later(&queue, &board, again, Duration::ZERO, cause);
 				}
+			}
+			if let Some(told) = told {
+				// Who does not listen any more need not know.
+				let _ = told.send(());
 			}
 		}
 		Outcome::Lost(cause) => again(&queue, &board, attempt, cause.into()),
@@ -458,6 +467,21 @@ mod tests {
 	fn addresses_are_those_of_the_wallets() {
 		let alice = sr25519::Pair::from_string("//Alice", None).unwrap();
 		assert_eq!(address(&alice), "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
+	}
+
+	#[test]
+	fn a_call_whose_receiver_is_dropped_is_taken_back() {
+		let attempt = |told| Attempt {
+			job: Job { id: [1; 32], call: Call::Answer(Vec::new()) },
+			made: 0,
+			since: Instant::now(),
+			told,
+		};
+		let (told, arrived) = oneshot::channel();
+		let with_receiver = attempt(Some(told));
+		assert!(attempt(None).is_wanted() && with_receiver.is_wanted());
+		drop(arrived);
+		assert!(!with_receiver.is_wanted());
 	}
 
 	#[test]
