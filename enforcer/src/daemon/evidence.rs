@@ -7,7 +7,7 @@ use ringfence_primitives::Digest;
 use std::{
 	fs::{File, OpenOptions},
 	io::{self, BufRead, BufReader, Write},
-	os::unix::fs::OpenOptionsExt,
+	os::unix::fs::{FileExt, OpenOptionsExt},
 	path::{Path, PathBuf},
 };
 
@@ -32,13 +32,15 @@ impl Archive {
 	pub fn keep(&self, record: &Record) -> Result<(), StateError> {
 		let path = self.directory.join(FILE);
 		let keep = || -> io::Result<()> {
-			let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+			let open = || OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(&path);
+			let mut file = open()?;
 			if file.metadata()?.len() >= MAX_BYTES {
 				std::fs::rename(&path, self.directory.join(OLD))?;
-				file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
+				file = open()?;
 			}
-			// In one piece, so that at worst one line is cut short.
-			file.write_all((record.line() + "\n").as_bytes())
+			// In one piece, so that at worst one line is cut short, by a full disk or a crash; the next begins its own.
+			let begin = if is_torn(&file)? { "\n" } else { "" };
+			file.write_all(format!("{begin}{}\n", record.line()).as_bytes())
 		};
 		keep().map_err(state::at(&path))
 	}
@@ -51,15 +53,24 @@ impl Archive {
 				Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
 				file => file.map_err(state::at(&path))?,
 			};
-			for line in BufReader::new(file).lines() {
+			// As bytes: a line that was cut short may be no text.
+			for line in BufReader::new(file).split(b'\n') {
 				let line = line.map_err(state::at(&path))?;
-				if blake2_256(line.as_bytes()) == *digest {
-					return Ok(Some(line));
+				if blake2_256(&line) == *digest {
+					return Ok(String::from_utf8(line).ok());
 				}
 			}
 		}
 		Ok(None)
 	}
+}
+
+/// Whether the last line of the file has no end.
+fn is_torn(file: &File) -> io::Result<bool> {
+	let Some(last) = file.metadata()?.len().checked_sub(1) else { return Ok(false) };
+	let mut byte = [0];
+	file.read_exact_at(&mut byte, last)?;
+	Ok(byte != *b"\n")
 }
 
 #[cfg(test)]
@@ -84,6 +95,22 @@ mod tests {
 			assert_eq!(archive.find(&record.digest()).unwrap(), Some(record.line()));
 		}
 		assert_eq!(archive.find(&record(99, "alert").digest()).unwrap(), None);
+	}
+
+	#[test]
+	fn a_line_that_was_cut_short_spoils_no_other() {
+		let directory = tempfile::tempdir().unwrap();
+		let archive = Archive::new(directory.path());
+		archive.keep(&record(1, "alert")).unwrap();
+		let path = directory.path().join(FILE);
+		let mut torn = std::fs::read(&path).unwrap();
+		// In the midst of a letter of two bytes.
+		torn.extend(b"{\"id\":\"\xc3");
+		std::fs::write(&path, torn).unwrap();
+		archive.keep(&record(2, "alert")).unwrap();
+		for host in [1, 2] {
+			assert_eq!(archive.find(&record(host, "alert").digest()).unwrap(), Some(record(host, "alert").line()));
+		}
 	}
 
 	#[test]
