@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 /// How often detectors are asked, in milliseconds.
 pub const TICK: Millis = 100;
 const NANOS_PER_MILLI: u64 = 1_000_000;
+/// Milliseconds by which packets may be late; a time that is earlier than that is that of a clock that was set back.
+const LATE: Millis = 60_000;
 
 /// How one detector is set.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,7 +83,10 @@ pub struct Engine {
 	background: Background,
 	detectors: Vec<Box<dyn Detector>>,
 	counts: Counts,
+	/// The present time, which never goes back.
 	now: Millis,
+	/// Milliseconds by which that is ahead of the clock, since it was set back.
+	ahead: Millis,
 	ticked: Millis,
 }
 
@@ -112,6 +117,7 @@ impl Engine {
 			detectors,
 			counts: Counts::default(),
 			now: 0,
+			ahead: 0,
 			ticked: 0,
 		})
 	}
@@ -179,9 +185,15 @@ impl Engine {
 		}
 	}
 
-	/// Lets time pass, also where no packets come. `now` is Unix time in milliseconds; one that goes back changes nothing.
+	/// Lets time pass, also where no packets come. `now` is Unix time in milliseconds. A little late it changes nothing; where
+	/// it goes back by more than a minute, time goes on from where it was, so that a clock that somebody set far ahead for a
+	/// moment does not blind the sensor for as long.
 	pub fn tick(&mut self, now: Millis, findings: &mut Vec<Finding>) {
-		self.now = self.now.max(now);
+		let behind = self.now.saturating_sub(now.saturating_add(self.ahead));
+		if behind > LATE {
+			self.ahead = self.ahead.saturating_add(behind);
+		}
+		self.now = self.now.max(now.saturating_add(self.ahead));
 		if self.now.saturating_sub(self.ticked) < TICK {
 			return;
 		}
@@ -189,6 +201,12 @@ impl Engine {
 		let before = findings.len();
 		for detector in &mut self.detectors {
 			detector.tick(self.now, &self.background, findings);
+		}
+		for finding in findings.iter_mut().skip(before) {
+			// In the clock's time.
+			let times = [&mut finding.first_seen, &mut finding.last_seen];
+			let samples = finding.samples.iter_mut().map(|sample| &mut sample.at);
+			times.into_iter().chain(samples).for_each(|time| *time = time.saturating_sub(self.ahead));
 		}
 		let found = findings.len().saturating_sub(before);
 		self.counts.findings = self.counts.findings.saturating_add(found as u64);

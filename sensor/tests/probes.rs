@@ -54,6 +54,24 @@ fn a_horizontal_scan_is_found_and_could_be_forged() {
 	assert_eq!(world.found("vertical-scan"), []);
 }
 
+/// Whoever answers the gateway's question for the time can set its clock.
+#[test]
+fn a_clock_that_was_far_ahead_for_a_moment_blinds_nobody() {
+	let mut world = World::new();
+	let begun = world.now;
+	world.now += 50 * 365 * 86_400_000;
+	world.syn((peer(8), 40_000), (home(1), 23));
+	world.now = begun;
+	for number in 1..=60 {
+		world.syn((peer(9), 40_000), (home(number), 23));
+		world.wait(10);
+	}
+	let found = world.found("horizontal-scan");
+	assert_eq!(found.len(), 1);
+	sound(&found[0], peer(9), ThreatClass::Scan);
+	assert!((begun..begun + 60_000).contains(&found[0].last_seen), "{}", found[0].last_seen);
+}
+
 #[test]
 fn many_ports_over_many_addresses_are_one_scan() {
 	let mut world = World::new();
