@@ -9,7 +9,8 @@
 //!
 //! Where somebody else could have sent the packets, a peer is never to be dropped: at most its rate is limited, and the
 //! confidence is one that no policy should approve. Nor may such findings take more of the rate than mild ones, however bad
-//! what they tell of would be: whoever forges sources could otherwise keep what is proven from being reported.
+//! what they tell of would be: whoever forges sources could otherwise keep what is proven from being reported. And what is proven is reported as bad as the proven findings say: a visitor who did
+//! something mild cannot be made a criminal by packets in its name.
 
 use super::evidence::{Evidence, Record};
 use ringfence_primitives::{
@@ -17,6 +18,18 @@ use ringfence_primitives::{
 	Severity, Terms, ThreatClass, Tlp,
 };
 use std::collections::{HashMap, VecDeque};
+
+/// Milliseconds by which a clock may be put back and nothing is remembered differently.
+const PUT_BACK: Millis = 3_600_000;
+
+/// Milliseconds since `then`. What seems to lie far ahead was noted by a clock that has been put back since: it is long ago.
+/// Otherwise a clock that somebody set years ahead for a moment would silence the sensor for years.
+fn since(then: Millis, now: Millis) -> Millis {
+	match then.saturating_sub(now) > PUT_BACK {
+		true => Millis::MAX,
+		false => now.saturating_sub(then),
+	}
+}
 
 /// What a peer whose address may be forged is limited to.
 const SPOOFABLE_RATE: u32 = 100;
@@ -112,9 +125,10 @@ pub enum Suppressed {
 #[derive(Debug)]
 struct Case {
 	evidence: Evidence,
+	/// Of the worst finding.
 	severity: Severity,
-	/// Whether one of the findings proves the address.
-	proven: bool,
+	/// Of the worst of those that prove the address, and when the last of them came.
+	proven: Option<(Severity, Millis)>,
 	/// When the last finding came.
 	touched: Millis,
 	/// When it was reported last, and how bad and how certain it was then.
@@ -150,10 +164,10 @@ impl Reporter {
 		let case = match self.cases.entry(id) {
 			std::collections::hash_map::Entry::Occupied(known) => {
 				let case = known.into_mut();
-				if now.saturating_sub(case.touched) >= repeat_after {
+				if since(case.touched, now) >= repeat_after {
 					// Another story.
 					case.evidence = evidence;
-					(case.severity, case.proven) = (finding.severity, false);
+					(case.severity, case.proven) = (finding.severity, None);
 				} else {
 					case.evidence.merge(&evidence);
 				}
@@ -161,33 +175,40 @@ impl Reporter {
 			}
 			std::collections::hash_map::Entry::Vacant(place) => {
 				self.order.push_back(id);
-				place.insert(Case { evidence, severity: finding.severity, proven: false, touched: now, reported: None })
+				place.insert(Case { evidence, severity: finding.severity, proven: None, touched: now, reported: None })
 			}
 		};
 		case.touched = now;
 		case.severity = case.severity.max(finding.severity);
-		case.proven |= !finding.spoofable;
+		// A proof lasts no longer than what would make another story.
+		let before = case.proven.filter(|(_, at)| since(*at, now) < repeat_after).map(|(severity, _)| severity);
+		case.proven = match finding.spoofable {
+			true => before.and(case.proven),
+			false => Some((before.map_or(finding.severity, |severity| severity.max(finding.severity)), now)),
+		};
+		let (bad, certain) = case.proven.map_or((case.severity, false), |(severity, _)| (severity, true));
 		let due = case.reported.is_none_or(|(at, severity, proven)| {
-			now.saturating_sub(at) >= repeat_after || case.severity > severity || (case.proven && !proven)
+			since(at, now) >= repeat_after || bad > severity || (certain && !proven)
 		});
-		if !due {
+		// What may be forged has no say in what is certain.
+		if !due || (certain && finding.spoofable) {
 			return Err(Suppressed::Repeated);
 		}
 		// The token is taken before the report is remembered: what the rate held back may be reported later.
-		let worth = if case.proven || finding.is_proven() { case.severity } else { Severity::Low };
+		let worth = if certain || finding.is_proven() { bad } else { Severity::Low };
 		if !self.bucket.take_for(worth, now) {
 			return Err(Suppressed::RateLimited);
 		}
-		case.reported = Some((now, case.severity, case.proven));
+		case.reported = Some((now, bad, certain));
 		let record = Record::new(&finding.indicator, &case.evidence, now);
-		let terms = terms(&self.settings, finding, case.severity, case.proven, record.digest());
+		let terms = terms(&self.settings, finding, bad, certain, record.digest());
 		Ok((Report { id, indicator: finding.indicator.clone(), terms }, record))
 	}
 
 	/// Closes cases that nothing was added to for long, and the oldest where there are too many.
 	fn forget(&mut self, now: Millis) {
 		while let Some(oldest) = self.order.front() {
-			let over = |case: &Case| now.saturating_sub(case.touched) >= self.settings.repeat_after;
+			let over = |case: &Case| since(case.touched, now) >= self.settings.repeat_after;
 			if self.order.len() < Self::CAPACITY && !self.cases.get(oldest).is_none_or(over) {
 				break;
 			}
@@ -238,7 +259,7 @@ impl Recent {
 
 	/// Whether `name` was inserted less than the window ago.
 	pub fn contains(&self, name: &Digest, now: Millis) -> bool {
-		self.inserted.get(name).is_some_and(|&at| now.saturating_sub(at) < self.window)
+		self.inserted.get(name).is_some_and(|&at| since(at, now) < self.window)
 	}
 
 	/// Remembers `name` from now on.
@@ -274,7 +295,8 @@ impl Bucket {
 		Self { per_minute, level: per_minute * Self::TOKEN, refilled: 0 }
 	}
 
-	/// Takes one token, if there is one. A clock that jumps back refills nothing until it has caught up.
+	/// Takes one token, if there is one. A clock that jumps back refills nothing until it has caught up, or goes on from there
+	/// where it jumped back by more than an hour.
 	pub fn take(&mut self, now: Millis) -> bool {
 		self.take_leaving(0, now)
 	}
@@ -293,6 +315,9 @@ impl Bucket {
 	}
 
 	fn take_leaving(&mut self, rest: u64, now: Millis) -> bool {
+		if self.refilled.saturating_sub(now) > PUT_BACK {
+			self.refilled = now;
+		}
 		let elapsed = now.saturating_sub(self.refilled);
 		self.refilled = self.refilled.max(now);
 		self.level =
@@ -372,9 +397,22 @@ mod tests {
 	fn a_clock_that_jumps_back_opens_no_flood_gate() {
 		let mut bucket = Bucket::new(1);
 		assert!(bucket.take(START));
-		assert!(!bucket.take(0));
+		assert!(!bucket.take(START - PUT_BACK));
 		assert!(!bucket.take(START));
 		assert!(bucket.take(START + 60_000));
+	}
+
+	#[test]
+	fn a_clock_that_was_far_ahead_for_a_moment_silences_nobody() {
+		let far = START + 50 * 365 * 86_400_000;
+		let mut reporter = reporter(1, 600_000);
+		assert!(reporter.consider(&finding(1), far).is_ok());
+		assert_eq!(reporter.consider(&finding(1), START), Err(Suppressed::RateLimited), "nothing is refilled");
+		assert!(reporter.consider(&finding(1), START + 60_000).is_ok());
+		assert_eq!(reporter.consider(&finding(1), START + 120_000), Err(Suppressed::Repeated));
+		let mut recent = Recent::new(600_000);
+		recent.insert([1; 32], far);
+		assert!(recent.contains(&[1; 32], far) && !recent.contains(&[1; 32], START));
 	}
 
 	#[test]
@@ -402,10 +440,27 @@ mod tests {
 		assert_eq!((report.terms.severity, report.terms.confidence.get()), (Severity::High, 30));
 		assert_eq!(record.evidence.packets, 3, "all that was found counts");
 		let (report, _) = reporter.consider(&Finding { spoofable: false, ..mild.clone() }, START + 3).unwrap();
-		assert_eq!((report.terms.severity, report.terms.confidence.get()), (Severity::High, 80));
+		let mild_as_proven = (Severity::Low, 80);
+		assert_eq!((report.terms.severity, report.terms.confidence.get()), mild_as_proven);
 		assert_eq!(reporter.consider(&worse, START + 4), Err(Suppressed::Repeated));
 		let (report, record) = reporter.consider(&mild, START + 700_000).unwrap();
 		assert_eq!((report.terms.severity, record.evidence.packets), (Severity::Low, 1), "another story");
+	}
+
+	#[test]
+	fn forged_packets_make_nothing_worse_that_is_proven() {
+		let mut reporter = reporter(60, 600_000);
+		let mild = Finding { severity: Severity::Low, ..finding(1) };
+		let forged = Finding { spoofable: true, ..finding(1) };
+		assert!(reporter.consider(&mild, START).is_ok());
+		for minute in 1..10 {
+			assert_eq!(reporter.consider(&forged, START + minute * 60_000), Err(Suppressed::Repeated));
+		}
+		// The proof is old by now, and the case goes on without it.
+		let (report, _) = reporter.consider(&forged, START + 600_000).unwrap();
+		assert_eq!((report.terms.severity, report.terms.confidence.get()), (Severity::Critical, 30));
+		let (report, _) = reporter.consider(&mild, START + 600_001).unwrap();
+		assert_eq!((report.terms.severity, report.terms.confidence.get()), (Severity::Low, 80));
 	}
 
 	#[test]
