@@ -9,8 +9,9 @@
 //!
 //! Where somebody else could have sent the packets, a peer is never to be dropped: at most its rate is limited, and the
 //! confidence is one that no policy should approve. Nor may such findings take more of the rate than mild ones, however bad
-//! what they tell of would be: whoever forges sources could otherwise keep what is proven from being reported. And what is proven is reported as bad as the proven findings say: a visitor who did
-//! something mild cannot be made a criminal by packets in its name.
+//! what they tell of would be: whoever forges sources could otherwise keep what is proven from being reported. And what is
+//! proven is reported as bad as the proven findings say: a visitor who did something mild cannot be made a criminal by
+//! packets in its name.
 
 use super::evidence::{Evidence, Record};
 use ringfence_primitives::{

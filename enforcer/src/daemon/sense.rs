@@ -20,7 +20,7 @@ use crate::core::{
 	hex,
 	report::{Bucket, Finding, Report, Reporter},
 };
-use ringfence_primitives::{envelope::Body, Indicator, Terms};
+use ringfence_primitives::{envelope::Body, Indicator, Severity, Terms};
 use ringfence_sensor::finding::Audience;
 use std::{
 	path::Path,
@@ -119,7 +119,8 @@ impl Sensor {
 	/// Reports a finding, unless it was reported a short while ago or there are too many.
 	pub fn finding(&mut self, finding: &Finding, signature: Option<u64>) {
 		let now = now_ms();
-		if finding.is_proven() {
+		// Something mild is no ground to vote for whatever others say of the same peer, which may be forged.
+		if finding.is_proven() && finding.severity > Severity::Low {
 			self.seen.saw(&finding.indicator, now);
 		}
 		let (report, record) = match self.reporter.consider(finding, now) {
@@ -208,7 +209,7 @@ pub(super) mod tests {
 		core::{report::Settings, rules::Rules},
 		daemon::submit::Submitter,
 	};
-	use ringfence_primitives::{Action, Confidence, Direction, Lifetime, Network, Note, Severity, ThreatClass, Tlp};
+	use ringfence_primitives::{Action, Confidence, Direction, Lifetime, Network, Note, ThreatClass, Tlp};
 	use sp_core::{sr25519, Pair};
 	use tokio::sync::watch;
 
@@ -293,6 +294,24 @@ pub(super) mod tests {
 		assert_eq!(record.evidence.sources, ["beacon 1"]);
 		let kept_as = Archive::new(directory.path()).find(&record.digest()).unwrap();
 		assert_eq!(kept_as.as_deref(), Some(kept.trim_end()), "by the hash that the report names");
+	}
+
+	#[test]
+	fn what_is_proven_and_not_mild_counts_as_seen_when_the_isp_votes() {
+		let directory = tempfile::tempdir().unwrap();
+		let (mut sensor, _board, _work) = sensor(directory.path());
+		let beacon = |spoofable, severity| ringfence_sensor::Finding {
+			spoofable,
+			severity,
+			..beacon("198.18.66.66", Audience::Everybody)
+		};
+		let seen =
+			|sensor: &Sensor| sensor.seen.ago(&Indicator::Host("198.18.66.66".parse().unwrap()), now_ms()).is_some();
+		sensor.found(beacon(true, Severity::Critical));
+		sensor.found(beacon(false, Severity::Low));
+		assert!(!seen(&sensor));
+		sensor.found(beacon(false, Severity::Medium));
+		assert!(seen(&sensor));
 	}
 
 	fn call(provisional: bool, network: &str) -> Call {
