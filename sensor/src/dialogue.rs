@@ -35,15 +35,17 @@ impl Dialogues {
 		Self { by_home: memory(), by_peer: memory() }
 	}
 
-	/// Takes in a packet that leaves the home.
-	pub fn outgoing(&mut self, secret: &Secret, packet: &Packet<'_>, now: Millis) {
+	/// Takes in a packet that leaves the home: whether it answers a peer that spoke first.
+	pub fn outgoing(&mut self, secret: &Secret, packet: &Packet<'_>, now: Millis) -> bool {
 		let (home_port, peer_port) = packet.ports().unwrap_or_default();
 		let hash = hash(secret, packet, packet.source, packet.destination, home_port, peer_port);
 		let (place, tag, second) = place(hash, now);
-		let (Some(own), Some(theirs)) = (self.by_home.get_mut(place), self.by_peer.get(place)) else { return };
-		if !known(*theirs, tag, second) {
+		let (Some(own), Some(theirs)) = (self.by_home.get_mut(place), self.by_peer.get(place)) else { return false };
+		let answers = known(*theirs, tag, second);
+		if !answers {
 			*own = (tag, second);
 		}
+		answers
 	}
 
 	/// Takes in a packet that comes to the home: whether the home had asked for it.
@@ -100,7 +102,7 @@ mod tests {
 	fn answers_were_asked_for_and_nothing_else_was() {
 		let (secret, mut dialogues) = (Secret::new(1), Dialogues::new());
 		assert!(!dialogues.incoming(&secret, &udp(RESOLVER, (HOME.0, 50_001)), 1_000));
-		dialogues.outgoing(&secret, &udp(HOME, RESOLVER), 1_000);
+		assert!(!dialogues.outgoing(&secret, &udp(HOME, RESOLVER), 1_000));
 		assert!(dialogues.incoming(&secret, &udp(RESOLVER, HOME), 1_100));
 		assert!(!dialogues.incoming(&secret, &udp((RESOLVER.0, 54), HOME), 1_100));
 		assert!(dialogues.incoming(&secret, &udp(RESOLVER, HOME), 100_000), "it goes on");
@@ -112,7 +114,7 @@ mod tests {
 		let (secret, mut dialogues) = (Secret::new(1), Dialogues::new());
 		for now in (1_000..5_000).step_by(100) {
 			assert!(!dialogues.incoming(&secret, &udp(RESOLVER, HOME), now));
-			dialogues.outgoing(&secret, &udp(HOME, RESOLVER), now);
+			assert!(dialogues.outgoing(&secret, &udp(HOME, RESOLVER), now));
 		}
 	}
 }

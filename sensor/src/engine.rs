@@ -152,7 +152,7 @@ impl Engine {
 			(true, true) => Side::Within,
 			(false, false) => Side::Past,
 		};
-		let (mut proven, mut solicited) = (false, false);
+		let (mut proven, mut solicited, mut answers) = (false, false, false);
 		match side {
 			Side::Inbound => {
 				self.counts.inbound += 1;
@@ -164,7 +164,7 @@ impl Engine {
 				self.counts.outbound += 1;
 				match packet.tcp() {
 					Some(_) => self.handshakes.outgoing(&self.secret, packet),
-					None => self.dialogues.outgoing(&self.secret, packet, now),
+					None => answers = self.dialogues.outgoing(&self.secret, packet, now),
 				}
 			}
 			Side::Within | Side::Past => {}
@@ -175,6 +175,7 @@ impl Engine {
 			side,
 			proven,
 			solicited,
+			answers,
 			weight: weight.max(1),
 			source: self.secret.hash(packet.source),
 			destination: self.secret.hash(packet.destination),

@@ -2,8 +2,16 @@
 
 mod world;
 
-use ringfence_sensor::{packet::tcp, Link};
-use std::{env, fs, path::Path};
+use ringfence_primitives::Address;
+use ringfence_sensor::{engine::Settings, packet::tcp, Engine, Link};
+use std::{
+	env, fs,
+	path::Path,
+	sync::{
+		atomic::{AtomicUsize, Ordering::Relaxed},
+		Arc,
+	},
+};
 use world::*;
 
 #[test]
@@ -124,6 +132,32 @@ fn a_server_that_a_bad_address_visits_is_no_infected_device() {
 		world.wait(20_000);
 	}
 	assert_eq!(world.found("beacon"), []);
+}
+
+/// Whoever forges sources could otherwise keep the enforcer from being asked about whom the home calls.
+#[test]
+fn nobody_is_asked_about_whom_the_home_only_answers() {
+	let asked = Arc::new(AtomicUsize::new(0));
+	let count = asked.clone();
+	let settings = Settings { home: vec!["203.0.113.0/24".parse().unwrap()], ..Settings::default() };
+	let ask = move |_: Address| {
+		count.fetch_add(1, Relaxed);
+		false
+	};
+	let mut world = World::new();
+	world.engine = Engine::new(&settings, 7, ask).unwrap();
+	for number in 1..=200 {
+		let (forged, server) = ((peer(number), 40_000), (home(9), 53));
+		world.syn(forged, server);
+		world.welcome(server, forged);
+		world.tcp(forged, server, tcp::ACK, 78, 4_711);
+		world.tcp(server, forged, tcp::RST, 4_711, 0);
+		world.udp(forged, server);
+		world.udp(server, forged);
+	}
+	assert_eq!(asked.load(Relaxed), 0);
+	world.udp((home(9), 50_000), (peer(1), 53));
+	assert_eq!(asked.load(Relaxed), 1);
 }
 
 #[test]

@@ -6,6 +6,9 @@
 //!
 //! The peer's answer proves that the two talk. Until it comes, another device of the home may have made the call up, and the
 //! finding is spoofable. The finding about the peer does not name the device; the one for the owner does.
+//!
+//! Whether an address is bad is asked only of those that the home calls, and that answer: whoever forges sources could
+//! otherwise ask so much that nobody finds out about the others.
 
 use super::{
 	trail::{Due, Told, Trail},
@@ -63,8 +66,6 @@ struct Call {
 	squares: f64,
 	/// The device's port of the last SYN: the same again is a retransmission.
 	opened: Option<u16>,
-	/// The device's port at which the peer called: what leaves from there is an answer.
-	called: Option<u16>,
 	/// The peer answered.
 	answered: bool,
 	told: Told,
@@ -148,30 +149,16 @@ impl Beacon {
 		let (packet, now) = (seen.packet, seen.now);
 		let own = packet.ports().map(|(own, _)| own);
 		let (begins, opens) = match packet.transport {
-			Transport::Tcp(header) => {
-				// A refusal, or the answer to a SYN.
-				let answers =
-					header.flags & tcp::RST != 0 || header.flags & (tcp::SYN | tcp::ACK) == tcp::SYN | tcp::ACK;
-				if answers {
-					return;
-				}
-				(header.opens(), header.opens())
-			}
-			Transport::Udp { .. } => (true, false),
-			// The echo requests of both versions.
-			Transport::Icmp { kind: 8 | 128, .. } => (true, false),
-			_ => return,
+			Transport::Tcp(header) => (header.opens(), header.opens()),
+			_ => (true, false),
 		};
 		if !begins && self.calls.get(hash, &key).is_none() {
 			return;
 		}
 		let Some(call) = self.calls.touch(hash, key, now) else { return };
-		if own.is_some() && call.called == own {
-			return;
-		}
 		let silence = now.saturating_sub(call.trail.last);
 		if silence > self.window && !call.told.waits(now) {
-			*call = Call { called: call.called, told: call.told, ..Call::default() };
+			*call = Call { told: call.told, ..Call::default() };
 		}
 		let retransmitted = opens && call.opened == own;
 		if opens {
@@ -188,17 +175,25 @@ impl Beacon {
 	}
 
 	fn inbound(&mut self, seen: &Seen<'_>, hash: u64, key: Key) {
-		let own = seen.packet.ports().map(|(_, own)| own);
-		let known = self.calls.get(hash, &key).is_some();
-		if seen.solicited && known {
+		if self.calls.get(hash, &key).is_some() {
 			if let Some(call) = self.calls.touch(hash, key, seen.now) {
 				call.answered = true;
 			}
-		} else if !seen.solicited && matches!(seen.packet.transport, Transport::Udp { .. }) {
-			if let Some(call) = self.calls.touch(hash, key, seen.now) {
-				call.called = own;
-			}
 		}
+	}
+}
+
+/// Whether it is a packet of somebody who calls, and not of one who is called.
+fn calls(seen: &Seen<'_>) -> bool {
+	match seen.packet.transport {
+		// No refusal, nor the answer to a SYN.
+		Transport::Tcp(header) => {
+			header.flags & tcp::RST == 0 && header.flags & (tcp::SYN | tcp::ACK) != tcp::SYN | tcp::ACK
+		}
+		Transport::Udp { .. } => !seen.answers,
+		// The echo requests of both versions.
+		Transport::Icmp { kind: 8 | 128, .. } => true,
+		_ => false,
 	}
 }
 
@@ -211,9 +206,9 @@ impl Detector for Beacon {
 		let packet = seen.packet;
 		let (from, to) = packet.ports().unwrap_or_default();
 		let (device, peer, peer_hash, port) = match seen.side {
-			Side::Outbound => (packet.source, packet.destination, seen.destination, to),
-			Side::Inbound => (packet.destination, packet.source, seen.source, from),
-			Side::Within | Side::Past => return,
+			Side::Outbound if calls(seen) => (packet.source, packet.destination, seen.destination, to),
+			Side::Inbound if seen.solicited => (packet.destination, packet.source, seen.source, from),
+			_ => return,
 		};
 		if !self.bad(peer_hash, peer, seen) {
 			return;

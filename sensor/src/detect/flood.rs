@@ -906,6 +906,7 @@ mod tests {
 				side: if number % 7 == 0 { Side::Outbound } else { Side::Inbound },
 				proven: false,
 				solicited: false,
+				answers: false,
 				weight: 1,
 				source: secret.hash(packet.source),
 				destination: secret.hash(packet.destination),

@@ -145,6 +145,8 @@ pub struct Seen<'a> {
 	pub proven: bool,
 	/// Whether the home asked for it: it spoke to this peer and port first. Always of proven ones; never of what is not inbound.
 	pub solicited: bool,
+	/// Whether the home answers a peer that spoke first. Only of outbound packets that are not TCP's.
+	pub answers: bool,
 	/// Packets that it stands for: more than one under sampling.
 	pub weight: u32,
 	/// The hash of its source address.
