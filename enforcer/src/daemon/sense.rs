@@ -215,7 +215,7 @@ pub(super) mod tests {
 
 	/// A sensor at 203.0.113.0/24 that keeps everything in `directory`, and where it says what it did. Its reports wait for
 	/// as long as the last is kept.
-	pub(crate) fn sensor(directory: &Path) -> (Sensor, Arc<Board>, impl Sized) {
+	fn sensor(directory: &Path) -> (Sensor, Arc<Board>, impl Sized) {
 		let board = Arc::new(Board::default());
 		let (links, link) = watch::channel(None);
 		let (submitter, calls) = Submitter::new(sr25519::Pair::from_seed(&[1; 32]), link.clone(), board.clone());
@@ -242,7 +242,7 @@ pub(super) mod tests {
 		(sensor, board, (links, calls, work))
 	}
 
-	fn beacon(host: &str, audience: Audience) -> ringfence_sensor::Finding {
+	pub(crate) fn beacon(host: &str, audience: Audience) -> ringfence_sensor::Finding {
 		ringfence_sensor::Finding {
 			detector: "beacon",
 			version: 1,

@@ -4,6 +4,9 @@
 //!
 //! What the packets hold is anybody's. Nothing that is written here grows with them: the engine's memory is taken at the
 //! start, of addresses that the home calls [`REMEMBERED`] are kept, and questions about them that find no room are not asked.
+//!
+//! A thread that captures waits for nothing else: neither for the disk that evidence is kept on, nor for what other sensors
+//! have to say. [`FOUND`] findings wait for both; of more, the newest are lost.
 
 use super::{
 	capture::{Capture, Counts, Frame, Link, RingError, Settings, Watcher},
@@ -17,13 +20,18 @@ use ringfence_primitives::{Address, Millis};
 use ringfence_sensor::{detect::SettingError, engine, Engine, Finding};
 use std::{
 	collections::HashMap,
-	sync::{Arc, Mutex, MutexGuard, PoisonError},
+	sync::{
+		mpsc::{sync_channel, SyncSender},
+		Arc, Mutex, MutexGuard, PoisonError,
+	},
+	thread::{self, JoinHandle},
 	time::Duration,
 };
 use tokio::{
 	sync::mpsc,
 	time::{interval, MissedTickBehavior},
 };
+use tracing::warn;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 /// Addresses of which it is remembered whether they are blocked.
@@ -32,6 +40,8 @@ const REMEMBERED: usize = 4_096;
 const QUESTIONS: usize = 64;
 /// Milliseconds for which an answer holds.
 const HOLDS: Millis = 60_000;
+/// Findings that wait to be handled.
+const FOUND: usize = 1_024;
 /// How often the counts are brought up to date.
 const COUNTED: Duration = Duration::from_secs(1);
 
@@ -96,14 +106,16 @@ fn remember(known: &mut HashMap<Address, (bool, Millis)>, address: Address, bad:
 struct Eye {
 	engine: Engine,
 	found: Vec<Finding>,
-	sensor: Arc<Mutex<Sensor>>,
+	findings: SyncSender<Finding>,
 	counts: Arc<Mutex<engine::Counts>>,
 }
 
 impl Eye {
 	fn hand_over(&mut self) {
 		for finding in self.found.drain(..) {
-			sense::found(&self.sensor, finding);
+			if self.findings.try_send(finding).is_err() {
+				warn!(at = now_ms(), "a finding is lost: too many wait");
+			}
 		}
 	}
 }
@@ -138,6 +150,8 @@ pub struct Watch {
 	capture: Capture,
 	counts: Vec<Arc<Mutex<engine::Counts>>>,
 	known: KnownBad,
+	/// Handles what is found.
+	hearer: JoinHandle<()>,
 }
 
 impl Watch {
@@ -150,25 +164,31 @@ impl Watch {
 		sensor: &Arc<Mutex<Sensor>>,
 	) -> Result<(Self, impl std::future::Future<Output = ()>), WatchError> {
 		let (known, work) = KnownBad::new(enforcer);
+		let (findings, found) = sync_channel::<Finding>(FOUND);
+		let heard = sensor.clone();
+		// It ends with the last eye.
+		let hear = move || found.into_iter().for_each(|finding| sense::found(&heard, finding));
+		let thread = thread::Builder::new().name("findings".into()).spawn(hear);
+		let hearer = thread.map_err(|source| RingError::Call { doing: "a thread for findings", source })?;
 		let mut eyes = Vec::new();
 		for _ in &capture.interfaces {
 			let asked = known.clone();
 			let engine = Engine::new(detectors, random(), move |address| asked.ask(address))?;
-			eyes.push(Eye { engine, found: Vec::new(), sensor: sensor.clone(), counts: Arc::default() });
+			eyes.push(Eye { engine, found: Vec::new(), findings: findings.clone(), counts: Arc::default() });
 		}
 		let counts = eyes.iter().map(|eye| eye.counts.clone()).collect();
 		let mut eyes = eyes.into_iter();
 		// There are as many eyes as interfaces.
 		let capture = Capture::start(capture, |_| eyes.next().expect("one was made for each interface"))?;
-		Ok((Self { capture, counts, known }, work))
+		Ok((Self { capture, counts, known, hearer }, work))
 	}
 
-	/// Keeps the board up to date. Ends only if a thread of the capture has died.
+	/// Keeps the board up to date. Ends only if a thread of the capture has died, or the one that handles what is found.
 	pub async fn keep_counted(self, board: Arc<Board>) {
 		let mut interval = interval(COUNTED);
 		interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
 		let gauges = self.capture.gauges();
-		while self.capture.is_sound() {
+		while self.capture.is_sound() && !self.hearer.is_finished() {
 			interval.tick().await;
 			let before = board.snapshot().sensors;
 			let sensors = sensors(gauges.read(), &self.counts, &before);
@@ -211,7 +231,9 @@ fn sensors(
 #[cfg(test)]
 mod tests {
 	use super::*;
-	use crate::daemon::sense::tests::sensor;
+	use crate::daemon::sense::tests::beacon;
+	use ringfence_sensor::finding::Audience;
+	use std::sync::mpsc::Receiver;
 
 	#[test]
 	fn what_is_known_of_addresses_has_a_bound_and_the_bad_ones_stay() {
@@ -233,18 +255,29 @@ mod tests {
 		Frame { bytes, wire_length: 28, time: 5_000 * NANOS_PER_MILLI, vlan: None, outgoing: false }
 	}
 
-	#[test]
-	fn what_an_eye_sees_is_counted_at_the_next_tick() {
-		let directory = tempfile::tempdir().unwrap();
-		let (sensor, board, _work) = sensor(directory.path());
+	/// An eye, and its findings, of which one can wait.
+	fn eye() -> (Eye, Receiver<Finding>) {
 		let settings =
 			engine::Settings { home: vec!["203.0.113.0/24".parse().unwrap()], ..engine::Settings::default() };
-		let mut eye = Eye {
-			engine: Engine::new(&settings, 1, |_| false).unwrap(),
-			found: Vec::new(),
-			sensor: Arc::new(Mutex::new(sensor)),
-			counts: Arc::default(),
-		};
+		let (findings, found) = sync_channel(1);
+		let engine = Engine::new(&settings, 1, |_| false).unwrap();
+		(Eye { engine, found: Vec::new(), findings, counts: Arc::default() }, found)
+	}
+
+	#[test]
+	fn an_eye_waits_for_nobody() {
+		let (mut eye, found) = eye();
+		eye.found = vec![beacon("198.18.66.66", Audience::Everybody), beacon("198.18.66.67", Audience::Everybody)];
+		eye.hand_over();
+		assert_eq!(found.try_iter().collect::<Vec<_>>(), [beacon("198.18.66.66", Audience::Everybody)]);
+		eye.found = vec![beacon("198.18.66.68", Audience::Everybody)];
+		eye.hand_over();
+		assert_eq!(found.try_iter().count(), 1);
+	}
+
+	#[test]
+	fn what_an_eye_sees_is_counted_at_the_next_tick() {
+		let (mut eye, found) = eye();
 		eye.frame(&frame(&DATAGRAM), Link::Raw, 1);
 		eye.frame(&frame(&DATAGRAM[..20]), Link::Raw, 1);
 		eye.frame(&frame(b"garbage"), Link::Raw, 1);
@@ -252,7 +285,7 @@ mod tests {
 		eye.tick(5_100 * NANOS_PER_MILLI);
 		let counts = *lock(&eye.counts);
 		assert_eq!((counts.frames, counts.malformed, counts.inbound, counts.findings), (3, 1, 2, 0));
-		assert_eq!(board.snapshot().counts.alerts, 0);
+		assert_eq!(found.try_iter().count(), 0);
 	}
 
 	#[test]
