@@ -74,7 +74,7 @@ fn every_alert_of_a_file_becomes_a_finding() {
 				"198.18.66.67",
 				ThreatClass::Exploit,
 				Severity::Medium,
-				false,
+				true,
 				"9000006 LOCAL addresses as some capture methods write them"
 			),
 			Err(Ignored::BothHome),
@@ -112,6 +112,20 @@ fn without_counts_a_transaction_tells_of_a_handshake() {
 	assert!(answered(r#""tx_id":0,"#));
 	assert!(!answered(""));
 	assert!(!answered(r#""tx_id":0,"flow":{"pkts_toserver":1,"pkts_toclient":0},"#));
+}
+
+/// A server answers a forged SYN too, several times.
+#[test]
+fn packets_in_both_directions_are_no_handshake() {
+	let line = |extra: &str| {
+		format!(
+			r#"{{"timestamp":"t","event_type":"alert","src_ip":"198.18.66.66","dest_ip":"203.0.113.42","proto":"TCP",
+			"flow":{{"pkts_toserver":3,"pkts_toclient":5}},{extra}"alert":{{"signature_id":1,"severity":1}}}}"#
+		)
+	};
+	let answered = |extra: &str| parse(line(extra).as_bytes()).unwrap().unwrap().answered;
+	assert!(!answered(""));
+	assert!(answered(r#""app_proto":"failed","#) && answered(r#""app_proto":"http","#) && answered(r#""tx_id":0,"#));
 }
 
 #[test]

@@ -80,12 +80,13 @@ impl Alert {
 			.and_then(|folder| fs::read_to_string(Path::new(&folder).join(REAL_ALERTS)).ok());
 		let own = include_str!("../fixtures/eve-alert.json");
 		let alerts = real.as_deref().unwrap_or_default().lines().chain(own.lines());
-		// One that proves the address: TCP that was answered, and severe enough for the default limits.
+		// One that proves the address: TCP whose stream was read, and severe enough for the default limits.
 		let proven = |event: &Value| {
 			event["event_type"] == "alert"
 				&& event["proto"] == "TCP"
 				&& event["alert"]["severity"].as_u64().is_some_and(|severity| severity <= 2)
 				&& event["flow"]["pkts_toclient"].as_u64().is_some_and(|packets| packets > 0)
+				&& event["app_proto"].is_string()
 		};
 		let mut event = alerts
 			.filter_map(|line| serde_json::from_str::<Value>(line).ok())

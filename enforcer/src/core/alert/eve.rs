@@ -1,7 +1,13 @@
 //! The lines of a Suricata EVE log, or of its EVE socket: one JSON record each.
 //!
-//! The only format that tells whether the source answered: Suricata counted packets in both directions or, in a record
-//! without counts, had read an application's transaction from the stream.
+//! The only format that tells whether the source answered: Suricata had read a stream, to know an application's protocol or
+//! that it is none, or a transaction of it; and where it counted packets, it did so in both directions.
+//!
+//! # Security considerations
+//!
+//! Counts alone prove nothing: a server answers a forged SYN, and answers it again when nothing comes. A stream is read only
+//! once the handshake is complete, unless `stream.midstream` or `stream.async-oneside` is switched on in Suricata, which they
+//! are not by themselves.
 
 use super::{address, text, Alert, AlertError, Format};
 use crate::core::blake2_256;
@@ -22,6 +28,7 @@ struct RawEvent {
 	proto: String,
 	flow: Option<RawFlow>,
 	tx_id: Option<u64>,
+	app_proto: Option<String>,
 	alert: RawAlert,
 }
 
@@ -62,7 +69,10 @@ pub fn parse(line: &[u8]) -> Result<Option<Alert>, AlertError> {
 		destination_port: event.dest_port,
 		protocol: event.proto,
 		answered: match event.flow {
-			Some(flow) => flow.pkts_toserver > 0 && flow.pkts_toclient > 0,
+			Some(flow) => {
+				let read = event.app_proto.is_some() || event.tx_id.is_some();
+				read && flow.pkts_toserver > 0 && flow.pkts_toclient > 0
+			}
 			None => event.tx_id.is_some(),
 		},
 		signature_id: event.alert.signature_id,

@@ -131,7 +131,7 @@ pub struct Alert {
 	pub destination_port: Option<u16>,
 	/// `TCP`, `UDP`, `ICMP`, …
 	pub protocol: String,
-	/// Whether both sides of the flow were heard. False where the format does not tell.
+	/// Whether both sides of the flow were heard, and of TCP the handshake. False where the format does not tell.
 	pub answered: bool,
 	/// The number of the signature.
 	pub signature_id: u64,
