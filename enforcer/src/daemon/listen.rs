@@ -28,6 +28,7 @@ use tokio::{
 	io::AsyncReadExt,
 	net::{UnixDatagram, UnixListener, UnixStream},
 	sync::Semaphore,
+	task::block_in_place,
 	time::sleep,
 };
 use tracing::{debug, info, warn};
@@ -112,7 +113,8 @@ impl Socket {
 		Ok(Self { path: path.into(), ear })
 	}
 
-	/// Hands every line that is written to `deliver`. Never ends.
+	/// Hands every line that is written to `deliver`, which may wait for the disk. Never ends. Needs a runtime of several
+	/// threads, so that nothing else waits with it.
 	pub async fn serve<F>(self, deliver: F)
 	where
 		F: Fn(Result<&[u8], LineError>) + Send + Sync + 'static,
@@ -206,7 +208,7 @@ where
 	let ended = loop {
 		match stream.read(&mut buffer).await {
 			Ok(0) => break Ok(()),
-			Ok(read) => lines.push(&buffer[..read], &mut |line| deliver(line)),
+			Ok(read) => block_in_place(|| lines.push(&buffer[..read], &mut |line| deliver(line))),
 			Err(cause) => break Err(cause),
 		}
 	};
@@ -223,11 +225,13 @@ where
 	loop {
 		match socket.recv(&mut buffer).await {
 			Ok(read) => {
-				let mut lines = Lines::default();
-				lines.push(&buffer[..read], &mut |line| deliver(line));
-				if !buffer[..read].ends_with(b"\n") {
-					lines.push(b"\n", &mut |line| deliver(line));
-				}
+				block_in_place(|| {
+					let mut lines = Lines::default();
+					lines.push(&buffer[..read], &mut |line| deliver(line));
+					if !buffer[..read].ends_with(b"\n") {
+						lines.push(b"\n", &mut |line| deliver(line));
+					}
+				});
 			}
 			Err(cause) => {
 				debug!(path, %cause, "the sensor's socket");
@@ -263,7 +267,7 @@ mod tests {
 		delivered.recv().await.unwrap()
 	}
 
-	#[tokio::test]
+	#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 	async fn several_writers_come_and_go() {
 		let directory = tempfile::tempdir().unwrap();
 		let (path, mut delivered) = served(&directory, Kind::Stream);
@@ -283,7 +287,7 @@ mod tests {
 		assert_eq!(next(&mut delivered).await, Ok("again".into()));
 	}
 
-	#[tokio::test]
+	#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 	async fn a_writer_more_than_there_are_places_waits_for_one() {
 		let directory = tempfile::tempdir().unwrap();
 		let (path, mut delivered) = served(&directory, Kind::Stream);
@@ -300,7 +304,27 @@ mod tests {
 		assert_eq!(next(&mut delivered).await, Ok("late".into()));
 	}
 
-	#[tokio::test]
+	#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+	async fn a_line_that_takes_long_keeps_nothing_else_waiting() {
+		let directory = tempfile::tempdir().unwrap();
+		let path = directory.path().join("s");
+		let socket = Socket::bind(&path, Kind::Stream, Access::Group).unwrap();
+		let (begun, mut began) = unbounded_channel();
+		let (go, gone) = std::sync::mpsc::channel::<()>();
+		let gone = std::sync::Mutex::new(gone);
+		tokio::spawn(socket.serve(move |_: Result<&[u8], LineError>| {
+			begun.send(()).unwrap();
+			// An error: the test is over.
+			let _ = gone.lock().unwrap().recv();
+		}));
+		net::UnixStream::connect(&path).unwrap().write_all(b"one\n").unwrap();
+		began.recv().await.unwrap();
+		// There is one thread for tasks, and this is one.
+		tokio::spawn(async {}).await.unwrap();
+		drop(go);
+	}
+
+	#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 	async fn datagrams_are_lines_with_a_newline_or_without() {
 		let directory = tempfile::tempdir().unwrap();
 		let (path, mut delivered) = served(&directory, Kind::Datagram);
@@ -321,7 +345,7 @@ mod tests {
 		}
 	}
 
-	#[tokio::test]
+	#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 	async fn an_endless_line_of_a_stream_is_reported_once() {
 		let directory = tempfile::tempdir().unwrap();
 		let (path, mut delivered) = served(&directory, Kind::Stream);
@@ -333,7 +357,7 @@ mod tests {
 		assert_eq!(next(&mut delivered).await, Ok("short".into()));
 	}
 
-	#[tokio::test]
+	#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 	async fn the_mode_is_what_was_asked_for_and_nothing_else_is_left_behind() {
 		let directory = tempfile::tempdir().unwrap();
 		for (access, mode) in [(Access::Group, 0o660), (Access::Owner, 0o600)] {
@@ -347,7 +371,7 @@ mod tests {
 		}
 	}
 
-	#[tokio::test]
+	#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 	async fn only_a_socket_that_nobody_listens_on_is_replaced() {
 		let directory = tempfile::tempdir().unwrap();
 		let path = directory.path().join("s");
