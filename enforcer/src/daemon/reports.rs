@@ -90,10 +90,12 @@ struct Shelf {
 impl Shelf {
 	fn open(directory: &Path, now: Millis) -> Result<Self, StateError> {
 		let path = directory.join(FILE);
-		let text = match std::fs::read_to_string(&path) {
-			Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-			text => text.map_err(state::at(&path))?,
+		let bytes = match std::fs::read(&path) {
+			Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+			bytes => bytes.map_err(state::at(&path))?,
 		};
+		// What a broken disk made of it must not keep the enforcer from starting.
+		let text = String::from_utf8_lossy(&bytes);
 		let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()?.read());
 		let fresh = lines.filter(|waiting| now.saturating_sub(waiting.at) < STALE);
 		let waiting = fresh.take(CAPACITY).map(|waiting| (waiting.report.id, waiting)).collect();
@@ -407,6 +409,9 @@ mod tests {
 		let text = std::fs::read_to_string(&path).unwrap();
 		std::fs::write(&path, format!("{}\n{text}{{\"at\":5,\"report\":\"0x0102\"}}\n{}", "garbage", &text[..40]))
 			.unwrap();
+		assert_eq!(shelf(directory.path()).waiting.len(), 1);
+		let broken = [&b"\xff\xfe\n"[..], text.as_bytes()].concat();
+		std::fs::write(&path, broken).unwrap();
 		assert_eq!(shelf(directory.path()).waiting.len(), 1);
 	}
 

@@ -56,9 +56,13 @@ impl Outlet {
 	}
 }
 
-/// The call that reports openly. What the chain calls wide waits for its votes in any case.
+/// The least confidence, in percent, that is acted on before it is confirmed. What may be forged has less.
+const SURE: u8 = 50;
+
+/// The call that reports openly. What the chain calls wide waits for its votes in any case, and so does what is not sure: one
+/// forged packet would have an innocent peer limited everywhere.
 pub(super) fn open_call(provisional: bool, indicator: Indicator, terms: Terms) -> Call {
-	let provisional = provisional && !indicator.is_wide();
+	let provisional = provisional && !indicator.is_wide() && terms.confidence.get() >= SURE;
 	let report = Box::new((indicator, terms));
 	if provisional {
 		Call::Provisional(report)
@@ -314,11 +318,11 @@ pub(super) mod tests {
 		assert!(seen(&sensor));
 	}
 
-	fn call(provisional: bool, network: &str) -> Call {
+	fn call(provisional: bool, network: &str, confidence: u8) -> Call {
 		let terms = Terms {
 			threat: ThreatClass::Scan,
 			severity: Severity::High,
-			confidence: Confidence::MAX,
+			confidence: Confidence::new(confidence).unwrap(),
 			direction: Direction::Both,
 			action: Action::Drop,
 			tlp: Tlp::Green,
@@ -330,9 +334,10 @@ pub(super) mod tests {
 	}
 
 	#[test]
-	fn only_narrow_reports_are_made_provisionally_and_only_on_request() {
-		assert_eq!(call(true, "203.0.113.9").name(), "report_provisionally");
-		assert_eq!(call(true, "203.0.112.0/23").name(), "report");
-		assert_eq!(call(false, "203.0.113.9").name(), "report");
+	fn only_narrow_and_sure_reports_are_made_provisionally_and_only_on_request() {
+		assert_eq!(call(true, "203.0.113.9", 50).name(), "report_provisionally");
+		assert_eq!(call(true, "203.0.113.9", 49).name(), "report", "it may be forged");
+		assert_eq!(call(true, "203.0.112.0/23", 100).name(), "report");
+		assert_eq!(call(false, "203.0.113.9", 100).name(), "report");
 	}
 }
