@@ -146,7 +146,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-	/// Cases that are open at most, about 3 kB each: the oldest are forgotten first.
+	/// Cases that are open at most, about 3 kB each: the oldest that are not proven are forgotten first.
 	pub const CAPACITY: usize = 4_096;
 
 	/// A reporter that has reported nothing yet.
@@ -206,15 +206,22 @@ impl Reporter {
 		Ok((Report { id, indicator: finding.indicator.clone(), terms }, record))
 	}
 
-	/// Closes cases that nothing was added to for long, and the oldest where there are too many.
+	/// Closes cases that nothing was added to for long, and the oldest where there are too many: of those that are not proven,
+	/// as long as there are any, so that forged sources push out only their like.
 	fn forget(&mut self, now: Millis) {
+		let repeat_after = self.settings.repeat_after;
 		while let Some(oldest) = self.order.front() {
-			let over = |case: &Case| since(case.touched, now) >= self.settings.repeat_after;
-			if self.order.len() < Self::CAPACITY && !self.cases.get(oldest).is_none_or(over) {
+			if !self.cases.get(oldest).is_none_or(|case| since(case.touched, now) >= repeat_after) {
 				break;
 			}
 			self.cases.remove(oldest);
 			self.order.pop_front();
+		}
+		while self.order.len() >= Self::CAPACITY {
+			let unproven = |id: &IndicatorId| self.cases.get(id).is_none_or(|case| case.proven.is_none());
+			let place = self.order.iter().position(unproven).unwrap_or_default();
+			let Some(id) = self.order.remove(place) else { return };
+			self.cases.remove(&id);
 		}
 	}
 }
@@ -500,6 +507,17 @@ mod tests {
 			assert!(bucket.take_for(severity, START), "{severity}");
 			assert!(!bucket.take_for(Severity::Critical, START));
 		}
+	}
+
+	#[test]
+	fn forged_sources_push_no_proven_case_out() {
+		let mut reporter = reporter(10_000, Millis::MAX);
+		assert!(reporter.consider(&finding(0), START).is_ok());
+		for host in 1..u32::try_from(Reporter::CAPACITY).unwrap() + 10 {
+			let _ = reporter.consider(&Finding { spoofable: true, ..finding(host) }, START);
+		}
+		assert_eq!(reporter.cases.len(), Reporter::CAPACITY);
+		assert_eq!(reporter.consider(&finding(0), START), Err(Suppressed::Repeated));
 	}
 
 	#[test]
