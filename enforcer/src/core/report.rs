@@ -25,7 +25,7 @@ const PUT_BACK: Millis = 3_600_000;
 
 /// Milliseconds since `then`. What seems to lie far ahead was noted by a clock that has been put back since: it is long ago.
 /// Otherwise a clock that somebody set years ahead for a moment would silence the sensor for years.
-fn since(then: Millis, now: Millis) -> Millis {
+pub fn since(then: Millis, now: Millis) -> Millis {
 	match then.saturating_sub(now) > PUT_BACK {
 		true => Millis::MAX,
 		false => now.saturating_sub(then),
