@@ -5,9 +5,8 @@ use super::state::{self, StateError};
 use crate::core::{blake2_256, evidence::Record};
 use ringfence_primitives::Digest;
 use std::{
-	fs::{File, OpenOptions},
-	io::{self, BufRead, BufReader, Write},
-	os::unix::fs::OpenOptionsExt,
+	fs::File,
+	io::{self, BufRead, BufReader},
 	path::{Path, PathBuf},
 };
 
@@ -31,16 +30,10 @@ impl Archive {
 	/// Keeps a record.
 	pub fn keep(&self, record: &Record) -> Result<(), StateError> {
 		let path = self.directory.join(FILE);
-		let keep = || -> io::Result<()> {
-			let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
-			if file.metadata()?.len() >= MAX_BYTES {
-				std::fs::rename(&path, self.directory.join(OLD))?;
-				file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?;
-			}
-			// In one piece, so that at worst one line is cut short.
-			file.write_all((record.line() + "\n").as_bytes())
-		};
-		keep().map_err(state::at(&path))
+		if path.metadata().is_ok_and(|file| file.len() >= MAX_BYTES) {
+			std::fs::rename(&path, self.directory.join(OLD)).map_err(state::at(&path))?;
+		}
+		state::append(&path, &record.line())
 	}
 
 	/// The line whose hash is `digest`, as it was kept.

@@ -17,7 +17,6 @@ use ringfence_primitives::{Digest, Indicator, Millis, Terms};
 use serde::{Deserialize, Serialize};
 use std::{
 	collections::BTreeMap,
-	io,
 	path::{Path, PathBuf},
 	sync::Arc,
 	time::Duration,
@@ -90,12 +89,8 @@ struct Shelf {
 impl Shelf {
 	fn open(directory: &Path, now: Millis) -> Result<Self, StateError> {
 		let path = directory.join(FILE);
-		let text = match std::fs::read_to_string(&path) {
-			Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-			text => text.map_err(state::at(&path))?,
-		};
-		let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()?.read());
-		let fresh = lines.filter(|waiting| now.saturating_sub(waiting.at) < STALE);
+		let lines: Vec<Line> = state::read_lines(&path)?;
+		let fresh = lines.iter().filter_map(Line::read).filter(|waiting| now.saturating_sub(waiting.at) < STALE);
 		let waiting = fresh.take(CAPACITY).map(|waiting| (waiting.report.id, waiting)).collect();
 		Ok(Self { path, waiting, flying: BTreeMap::new() })
 	}
@@ -147,10 +142,7 @@ impl Shelf {
 	}
 
 	fn save(&self) -> Result<(), StateError> {
-		let lines = self.flying.values().chain(self.waiting.values()).map(Line::from);
-		// Numbers and text always serialize.
-		let text: String = lines.map(|line| serde_json::to_string(&line).unwrap_or_default() + "\n").collect();
-		state::replace(&self.path, text.as_bytes(), state::Durable::Yes)
+		state::replace_lines(&self.path, self.flying.values().chain(self.waiting.values()).map(Line::from))
 	}
 }
 
