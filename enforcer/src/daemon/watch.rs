@@ -9,7 +9,7 @@ use super::{
 	capture::{Capture, Counts, Frame, Link, RingError, Settings, Watcher},
 	control::{Answer, Request, State},
 	enforce::Enforcer,
-	now_ms, random,
+	lock, now_ms, random,
 	sense::{self, Sensor},
 	status::{Board, SensorStatus},
 };
@@ -17,7 +17,7 @@ use ringfence_primitives::{Address, Millis};
 use ringfence_sensor::{detect::SettingError, engine, Engine, Finding};
 use std::{
 	collections::HashMap,
-	sync::{Arc, Mutex, MutexGuard, PoisonError},
+	sync::{Arc, Mutex},
 	time::Duration,
 };
 use tokio::{
@@ -34,11 +34,6 @@ const QUESTIONS: usize = 64;
 const HOLDS: Millis = 60_000;
 /// How often the counts are brought up to date.
 const COUNTED: Duration = Duration::from_secs(1);
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-	// What is kept is set in one step.
-	mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Which addresses are blocked, as far as anybody asked.
 #[derive(Clone)]
