@@ -175,12 +175,7 @@ impl Attack {
 			"report in block",
 			reported.map_or_else(String::new, |number| format!("block {number}")),
 		);
-		for vetter in &testbed.vetters {
-			for vote in vetter.process.journal().all(|line| line.is_about("vote", id)) {
-				let verdict = vote.get("vote").unwrap_or("votes").to_owned();
-				timeline.mark(vote.at, "vote", format!("ISP {}: {verdict}", vetter.site.letter()));
-			}
-		}
+		testbed.mark_votes(&mut timeline, id);
 		timeline.mark(best.at, "activated", format!("block {}", best.block));
 		timeline.mark(last.at, "finalized", format!("block {}", last.block));
 		for (site, line) in homes.iter().zip(enforced) {

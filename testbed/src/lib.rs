@@ -46,6 +46,7 @@ use crate::{
 	gateways::Enforcer,
 	netns::Namespace,
 	process::WorkDir,
+	timeline::Timeline,
 	topology::Topology,
 	traffic::Receiver,
 	validators::Validator,
@@ -239,6 +240,16 @@ impl Testbed {
 	pub fn home_namespace(&self, site: Site) -> &Namespace {
 		// As above.
 		&self.topology.places[site.index()].home.as_ref().expect("the testbed has gateways").1
+	}
+
+	/// Adds to `timeline` how and when each ISP voted on the indicator `id`.
+	fn mark_votes(&self, timeline: &mut Timeline, id: &str) {
+		for vetter in &self.vetters {
+			for vote in vetter.process.journal().all(|line| line.is_about("vote", id)) {
+				let verdict = vote.get("vote").unwrap_or("votes");
+				timeline.mark(vote.at, "vote", format!("ISP {}: {verdict}", vetter.site.letter()));
+			}
+		}
 	}
 
 	/// Waits until block `number` or a later one is final at every node that runs; that number.

@@ -316,13 +316,7 @@ impl Siege {
 		timeline.mark(told.sent.at, "sealed and sent", format!("gateway {letter}, to ISP {letter}"));
 		timeline.mark(told.promoted.at, "opened and promoted", format!("ISP {letter}, as its own"));
 		timeline.mark(told.included.at, "report in block", String::new());
-		let id = told.alert.get("id").unwrap_or_default();
-		for vetter in &testbed.vetters {
-			for vote in vetter.process.journal().all(|line| line.is_about("vote", id)) {
-				let verdict = vote.get("vote").unwrap_or("votes").to_owned();
-				timeline.mark(vote.at, "vote", format!("ISP {}: {verdict}", vetter.site.letter()));
-			}
-		}
+		testbed.mark_votes(&mut timeline, told.alert.get("id").unwrap_or_default());
 		timeline.mark(best.at, "activated", format!("block {}", best.block));
 		timeline.mark(last.at, "finalized", format!("block {}", last.block));
 		for (site, enforced) in Site::ALL.into_iter().zip(&told.enforced) {

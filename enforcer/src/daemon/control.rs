@@ -14,7 +14,7 @@
 use super::{
 	enforce::Enforcer,
 	household::Sealer,
-	now_ms,
+	lock, now_ms,
 	observe::{
 		history::{History, View},
 		metrics,
@@ -35,7 +35,7 @@ use std::{
 	io::{self, Read, Write},
 	os::unix::{fs::PermissionsExt, net},
 	path::{Path, PathBuf},
-	sync::{Arc, Mutex, PoisonError},
+	sync::{Arc, Mutex},
 	time::Duration,
 };
 use tokio::{
@@ -593,7 +593,7 @@ impl Desk {
 		for block in why.blocks.into_iter().filter(|block| disputes.reach(block.source)).take(MAX_DISPUTED) {
 			let Block { id, target, .. } = block;
 			// Taking a token leaves a bucket that makes sense.
-			let sent = match self.0.disputed.lock().unwrap_or_else(PoisonError::into_inner).take(now_ms()) {
+			let sent = match lock(&self.0.disputed).take(now_ms()) {
 				true => disputes.send(id),
 				false => Err("too many disputes a minute".into()),
 			};

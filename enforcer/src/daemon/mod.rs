@@ -44,6 +44,7 @@ use rand_core::{OsRng, TryRngCore, UnwrapErr};
 use ringfence_primitives::{envelope::Letter, AccountBytes, Millis};
 use std::{
 	hash::{BuildHasher, RandomState},
+	sync::{Mutex, MutexGuard, PoisonError},
 	time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -55,6 +56,11 @@ pub fn now_ms() -> Millis {
 /// A time in milliseconds; the longest there is, where it is longer.
 fn millis(time: Duration) -> Millis {
 	time.as_millis().try_into().unwrap_or(Millis::MAX)
+}
+
+/// What a lock keeps, also after somebody panicked who held it: only for what every step leaves in a state that makes sense.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+	mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A number that nobody guesses by chance. Not for secrets: the standard library seeds its hash maps with it.

@@ -17,7 +17,6 @@ use ringfence_primitives::{Digest, Indicator, Millis, Terms};
 use serde::{Deserialize, Serialize};
 use std::{
 	collections::BTreeMap,
-	io,
 	path::{Path, PathBuf},
 	sync::Arc,
 	time::Duration,
@@ -90,14 +89,8 @@ struct Shelf {
 impl Shelf {
 	fn open(directory: &Path, now: Millis) -> Result<Self, StateError> {
 		let path = directory.join(FILE);
-		let bytes = match std::fs::read(&path) {
-			Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-			bytes => bytes.map_err(state::at(&path))?,
-		};
-		// What a broken disk made of it must not keep the enforcer from starting.
-		let text = String::from_utf8_lossy(&bytes);
-		let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok()?.read());
-		let fresh = lines.filter(|waiting| now.saturating_sub(waiting.at) < STALE);
+		let lines: Vec<Line> = state::read_lines(&path)?;
+		let fresh = lines.iter().filter_map(Line::read).filter(|waiting| now.saturating_sub(waiting.at) < STALE);
 		let waiting = fresh.take(CAPACITY).map(|waiting| (waiting.report.id, waiting)).collect();
 		Ok(Self { path, waiting, flying: BTreeMap::new() })
 	}
@@ -150,9 +143,11 @@ impl Shelf {
 
 	/// What the file is to say.
 	fn text(&self) -> String {
-		let lines = self.flying.values().chain(self.waiting.values()).map(Line::from);
-		// Numbers and text always serialize.
-		lines.map(|line| serde_json::to_string(&line).unwrap_or_default() + "\n").collect()
+		self.flying
+			.values()
+			.chain(self.waiting.values())
+			.map(|waiting| state::line(&Line::from(waiting)) + "\n")
+			.collect()
 	}
 }
 

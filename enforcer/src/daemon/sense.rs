@@ -5,7 +5,7 @@ use super::{
 	evidence::Archive,
 	excerpt,
 	household::Sealer,
-	now_ms,
+	lock, now_ms,
 	reports::Reports,
 	seen,
 	status::{Board, Suspect},
@@ -24,7 +24,7 @@ use ringfence_primitives::{envelope::Body, Indicator, Severity, Terms};
 use ringfence_sensor::finding::Audience;
 use std::{
 	path::Path,
-	sync::{Arc, Mutex, PoisonError},
+	sync::{Arc, Mutex},
 	time::Duration,
 };
 use tracing::{debug, error, info, warn};
@@ -171,12 +171,12 @@ impl Sensor {
 /// Hands a line of one source to the sensor that all of them share.
 pub fn deliver(sensor: &Mutex<Sensor>, format: Format, line: Result<&[u8], LineError>) {
 	// A line that made the sensor panic leaves nothing half-done that the next one could stumble over.
-	sensor.lock().unwrap_or_else(PoisonError::into_inner).line(format, line);
+	lock(sensor).line(format, line);
 }
 
 /// Hands what an own detector found to the sensor that all of them share.
 pub fn found(sensor: &Mutex<Sensor>, finding: ringfence_sensor::Finding) {
-	sensor.lock().unwrap_or_else(PoisonError::into_inner).found(finding);
+	lock(sensor).found(finding);
 }
 
 /// Follows a file from where `tail` stands. Blocks its thread for ever.

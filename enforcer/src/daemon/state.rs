@@ -6,21 +6,23 @@
 //! - `active.base` and `active.log`, and `active.new` while a base is being written ([`super::store`]);
 //! - `overrides.json` ([`crate::core::overrides`]), which is put aside likewise;
 //! - `status.json` ([`super::status`]) and `history.json` ([`super::observe::history`]);
+//! - `reports.jsonl` ([`super::reports`]), `evidence.jsonl` and `evidence.old.jsonl` ([`super::evidence`]);
 //! - `control.sock` ([`super::control`]) and, where there is a page, `page-token` ([`super::observe::page`]);
 //! - where tier 1 is in use, `tier-keys.json` ([`super::keyring`]), `whitelist.json` ([`super::household`]), and at a
 //!   provider `inbox.jsonl`, `answers.jsonl` and `inbox.lock` ([`super::tray`]).
 //!
-//! Files are replaced whole, but for the store's and the inbox's: after a crash there is the old one or the new one. Losing
-//! `state.json` costs a new table, filled from the store, and a way from genesis to the authorities of today.
+//! Files are replaced whole, but for the store's, the inbox's and the evidence, which are appended to: after a crash there is the
+//! old one or the new one. Losing `state.json` costs a new table, filled from the store, and a way from genesis to the
+//! authorities of today.
 
 use super::store;
 use crate::core::{finality::AuthoritySet, hex};
 use ringfence_primitives::{AccountBytes, Digest};
-use serde::{Deserialize, Serialize};
+use serde::{de::DeserializeOwned, Deserialize, Serialize};
 use std::{
 	fs::{DirBuilder, File, OpenOptions, TryLockError},
 	io::{self, Write},
-	os::unix::fs::DirBuilderExt,
+	os::unix::fs::{DirBuilderExt, OpenOptionsExt},
 	path::{Path, PathBuf},
 	sync::{Arc, Mutex, MutexGuard, PoisonError},
 	time::Duration,
@@ -288,4 +290,37 @@ pub fn replace(path: &Path, content: &[u8], durable: Durable) -> Result<(), Stat
 		File::open(directory).and_then(|d| d.sync_all()).map_err(error())?;
 	}
 	Ok(())
+}
+
+/// What is in a file of one JSON item a line, but for lines that make no sense, such as one that was cut short by a power cut;
+/// nothing where there is no file.
+pub(super) fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, StateError> {
+	let bytes = match std::fs::read(path) {
+		Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+		bytes => bytes.map_err(at(path))?,
+	};
+	// What a broken disk made of it must not keep anything from starting.
+	Ok(String::from_utf8_lossy(&bytes).lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+/// Puts these items into a file, one a line, in place of what is there. Mode 0600.
+pub(super) fn replace_lines<T: Serialize>(path: &Path, items: impl IntoIterator<Item = T>) -> Result<(), StateError> {
+	let text: String = items.into_iter().map(|item| line(&item) + "\n").collect();
+	replace(path, text.as_bytes(), Durable::Yes)
+}
+
+/// The line of an item.
+pub(super) fn line<T: Serialize>(item: &T) -> String {
+	// Numbers and text always serialize.
+	serde_json::to_string(item).unwrap_or_default()
+}
+
+/// Adds a line to a file, which is made (mode 0600) where there is none.
+pub(super) fn append(path: &Path, line: &str) -> Result<(), StateError> {
+	let append = || {
+		let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+		// In one piece, so that at worst one line is cut short.
+		file.write_all(format!("{line}\n").as_bytes())
+	};
+	append().map_err(at(path))
 }

@@ -14,11 +14,11 @@ use ringfence_primitives::{
 	envelope::{AnswerToken, Body, Outcome},
 	AccountBytes, Digest, Millis,
 };
-use serde::{de::DeserializeOwned, Deserialize, Serialize};
+use serde::{Deserialize, Serialize};
 use std::{
 	collections::HashSet,
 	fs::{File, OpenOptions},
-	io::{self, Write},
+	io,
 	os::unix::fs::OpenOptionsExt,
 	path::{Path, PathBuf},
 };
@@ -132,9 +132,9 @@ impl Tray {
 		let _lock = self.lock()?;
 		let now = now_ms();
 		let path = self.directory.join(LETTERS);
-		let mut items: Vec<Item> = read(&path)?;
+		let mut items: Vec<Item> = state::read_lines(&path)?;
 		items.retain(|item| now.saturating_sub(item.at) < LETTER_AGE);
-		write(&path, &items)?;
+		state::replace_lines(&path, &items)?;
 		self.names = items.iter().map(|item| item.letter).collect();
 		Ok(())
 	}
@@ -147,7 +147,7 @@ impl Tray {
 	/// The letters that are there, oldest first.
 	pub fn items(&self) -> Result<Vec<Item>, TrayError> {
 		let _lock = self.lock()?;
-		Ok(read(&self.directory.join(LETTERS))?)
+		Ok(state::read_lines(&self.directory.join(LETTERS))?)
 	}
 
 	/// Leaves a letter to a person.
@@ -164,7 +164,7 @@ impl Tray {
 			}
 		}
 		let _lock = self.lock()?;
-		append(&self.directory.join(LETTERS), item)?;
+		state::append(&self.directory.join(LETTERS), &state::line(item))?;
 		self.names.insert(item.letter);
 		Ok(())
 	}
@@ -178,12 +178,12 @@ impl Tray {
 	pub fn settle(&mut self, letter: &Digest, outcome: Outcome) -> Result<(), TrayError> {
 		let _lock = self.lock()?;
 		let path = self.directory.join(LETTERS);
-		let mut items: Vec<Item> = read(&path)?;
+		let mut items: Vec<Item> = state::read_lines(&path)?;
 		let place = items.iter().position(|item| item.letter == *letter).ok_or(TrayError::NotFound(*letter))?;
 		// The answer first: after a crash in between, the letter is still there to be settled again.
-		append(&self.directory.join(ANSWERS), &items[place].answer(outcome))?;
+		state::append(&self.directory.join(ANSWERS), &state::line(&items[place].answer(outcome)))?;
 		items.remove(place);
-		write(&path, &items)?;
+		state::replace_lines(&path, &items)?;
 		self.names.remove(letter);
 		Ok(())
 	}
@@ -195,7 +195,7 @@ impl Tray {
 			return Ok(Vec::new());
 		}
 		let _lock = self.lock()?;
-		let answers: Vec<Answer> = read(&path)?;
+		let answers: Vec<Answer> = state::read_lines(&path)?;
 		std::fs::remove_file(&path).map_err(state::at(&path))?;
 		answers.iter().for_each(|answer| {
 			self.names.remove(&answer.letter);
@@ -204,36 +204,10 @@ impl Tray {
 	}
 }
 
-/// The lines of a file, but for those that make no sense; none where there is no file.
-fn read<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, StateError> {
-	match std::fs::read_to_string(path) {
-		Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-		text => Ok(text.map_err(state::at(path))?.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
-	}
-}
-
-fn line<T: Serialize>(item: &T) -> String {
-	// Numbers and text always serialize.
-	serde_json::to_string(item).unwrap_or_default() + "\n"
-}
-
-fn write<T: Serialize>(path: &Path, items: &[T]) -> Result<(), StateError> {
-	let text: String = items.iter().map(line).collect();
-	state::replace(path, text.as_bytes(), state::Durable::Yes)
-}
-
-fn append<T: Serialize>(path: &Path, item: &T) -> Result<(), StateError> {
-	let append = || {
-		let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-		// In one piece, so that at worst one line is cut short.
-		file.write_all(line(item).as_bytes())
-	};
-	append().map_err(state::at(path))
-}
-
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use std::io::Write;
 
 	fn item(number: u8) -> Item {
 		Item {
@@ -289,7 +263,7 @@ mod tests {
 				Item { letter, ..item(0) }
 			})
 			.collect();
-		write(&directory.path().join(LETTERS), &items).unwrap();
+		state::replace_lines(&directory.path().join(LETTERS), &items).unwrap();
 		assert!(tray.add(&item(3)).is_ok(), "what this process knows of is not full");
 		let mut tray = Tray::open(directory.path()).unwrap();
 		assert!(matches!(tray.add(&item(4)), Err(TrayError::Full)));

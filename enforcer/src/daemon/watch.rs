@@ -12,7 +12,7 @@ use super::{
 	capture::{Capture, Counts, Frame, Link, RingError, Settings, Watcher},
 	control::{Answer, Request, State},
 	enforce::Enforcer,
-	now_ms, random,
+	lock, now_ms, random,
 	sense::{self, Sensor},
 	status::{Board, SensorStatus},
 };
@@ -22,7 +22,7 @@ use std::{
 	collections::HashMap,
 	sync::{
 		mpsc::{sync_channel, SyncSender},
-		Arc, Mutex, MutexGuard, PoisonError,
+		Arc, Mutex,
 	},
 	thread::{self, JoinHandle},
 	time::Duration,
@@ -44,11 +44,6 @@ const HOLDS: Millis = 60_000;
 const FOUND: usize = 1_024;
 /// How often the counts are brought up to date.
 const COUNTED: Duration = Duration::from_secs(1);
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-	// What is kept is set in one step.
-	mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Which addresses are blocked, as far as anybody asked.
 #[derive(Clone)]

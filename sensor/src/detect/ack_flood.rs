@@ -13,8 +13,8 @@ use crate::{
 /// What there is to know about it.
 pub const ABOUT: About = About {
 	name: "ack-flood",
-	description: "Far more TCP packets to one address that belong to no connection of its own.",
-	false_positives: "Many long connections at once just after the sensor started, which has not seen them begin.",
+	description: "far more TCP packets to one address that belong to no connection of its own",
+	false_positives: "many long connections at once just after the sensor started, which has not seen them begin",
 	version: 1,
 	settings: &[flood::rate(1_000), flood::network_rate(8_000), flood::FACTOR],
 };

@@ -10,8 +10,8 @@ use ringfence_primitives::ThreatClass;
 /// What there is to know about it.
 pub const ABOUT: About = About {
 	name: "amplification",
-	description: "Large answers from many servers to questions that the home never asked.",
-	false_positives: "A server at home that is spoken to from one of these ports, and does not answer.",
+	description: "large answers from many servers to questions that the home never asked",
+	false_positives: "a server at home that is spoken to from one of these ports, and does not answer",
 	version: 1,
 	settings: &[flood::rate(500), flood::network_rate(4_000), flood::FACTOR],
 };

@@ -10,8 +10,8 @@ use crate::{packet::Transport, sketch::Secret};
 pub const ABOUT: About = About {
 	name: "dns-flood",
 	description:
-		"Far more DNS questions to a server at home than it usually gets, such as about random names of one domain.",
-	false_positives: "A name server at home that serves a popular domain.",
+		"far more DNS questions to a server at home than it usually gets, such as about random names of one domain",
+	false_positives: "a name server at home that serves a popular domain",
 	version: 1,
 	settings: &[flood::rate(300), flood::network_rate(2_400), flood::FACTOR],
 };

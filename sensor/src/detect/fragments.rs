@@ -9,8 +9,8 @@ use crate::{packet::Packet, sketch::Secret};
 /// What there is to know about it.
 pub const ABOUT: About = About {
 	name: "fragments",
-	description: "Far more fragments to one address than come from those it talks with.",
-	false_positives: "A tunnel with a wrong packet size whose other end is never answered.",
+	description: "far more fragments to one address than come from those it talks with",
+	false_positives: "a tunnel with a wrong packet size whose other end is never answered",
 	version: 1,
 	settings: &[flood::rate(500), flood::network_rate(4_000), flood::FACTOR],
 };

@@ -9,8 +9,8 @@ use crate::{packet::Transport, sketch::Secret};
 /// What there is to know about it.
 pub const ABOUT: About = About {
 	name: "gre-ip-flood",
-	description: "Far more IP packets wrapped in GRE to one address than its tunnels carry.",
-	false_positives: "A tunnel whose other end sends and is never answered.",
+	description: "far more IP packets wrapped in GRE to one address than its tunnels carry",
+	false_positives: "a tunnel whose other end sends and is never answered",
 	version: 1,
 	settings: &[flood::rate(1_000), flood::network_rate(8_000), flood::FACTOR],
 };

@@ -1,6 +1,9 @@
 //! One source knocks at many addresses of the home: at one port, or at many.
 
-use super::{scan::Scans, About, Detector, Seen, Setting, Values};
+use super::{
+	scan::{self, Scans},
+	About, Detector, Seen, Setting, Values,
+};
 use crate::{finding::Finding, learn::Background, sketch::Secret};
 use ringfence_primitives::{Address, Millis};
 
@@ -18,14 +21,8 @@ pub const ABOUT: About = About {
 			most: 60_000,
 			meaning: "different addresses of the home, at doors that stay shut",
 		},
-		Setting { name: "window", default: 60, least: 1, most: 3_600, meaning: "seconds in which they are counted" },
-		Setting {
-			name: "handshakes",
-			default: 3,
-			least: 1,
-			most: 1_000,
-			meaning: "doors of the scan whose handshake a source must complete to count as proven",
-		},
+		scan::WINDOW,
+		scan::HANDSHAKES,
 	],
 };
 

@@ -13,8 +13,8 @@ use crate::sketch::Secret;
 pub const ABOUT: About = About {
 	name: "http-flood",
 	description:
-		"Far more HTTP requests to a web server at home than visitors send; names the sources that send most of them.",
-	false_positives: "A search engine or a backup that reads the whole site; many visitors behind one address.",
+		"far more HTTP requests to a web server at home than visitors send; names the sources that send most of them",
+	false_positives: "a search engine or a backup that reads the whole site; many visitors behind one address",
 	version: 1,
 	settings: &[flood::rate(100), flood::network_rate(800), flood::FACTOR, SOURCE_RATE],
 };

@@ -12,9 +12,9 @@ use crate::{
 /// What there is to know about it.
 pub const ABOUT: About = About {
 	name: "icmp-flood",
-	description: "Far more ICMP to one address than anybody's ping sends.",
+	description: "far more ICMP to one address than anybody's ping sends",
 	false_positives:
-		"Somebody who measures the line with a flood ping; errors about packets that others send in the home's name.",
+		"somebody who measures the line with a flood ping; errors about packets that others send in the home's name",
 	version: 1,
 	settings: &[flood::rate(500), flood::network_rate(4_000), flood::FACTOR],
 };

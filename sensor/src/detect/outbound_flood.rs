@@ -14,8 +14,8 @@ use ringfence_primitives::Address;
 /// What there is to know about it.
 pub const ABOUT: About = About {
 	name: "outbound-flood",
-	description: "A device at home that sends far more to the outside than anybody answers.",
-	false_positives: "A camera that sends a fast one-way stream; a server that answers a flood of forged questions.",
+	description: "a device at home that sends far more to the outside than anybody answers",
+	false_positives: "a camera that sends a fast one-way stream; a server that answers a flood of forged questions",
 	version: 1,
 	settings: &[RATE, flood::FACTOR],
 };

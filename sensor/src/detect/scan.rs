@@ -10,13 +10,25 @@
 use super::{
 	knock::{Doors, Kind, Step, What},
 	trail::{Due, Told, Trail},
-	About, Seen, Values,
+	About, Seen, Setting, Values,
 };
 use crate::{
 	finding::Finding,
 	sketch::{Distinct, Secret, Table, Weighty},
 };
 use ringfence_primitives::{Address, Indicator, Millis, Severity, ThreatClass};
+
+/// The setting for the time of a scan.
+pub const WINDOW: Setting =
+	Setting { name: "window", default: 60, least: 1, most: 3_600, meaning: "seconds in which they are counted" };
+/// The setting for what proves who scans.
+pub const HANDSHAKES: Setting = Setting {
+	name: "handshakes",
+	default: 3,
+	least: 1,
+	most: 1_000,
+	meaning: "doors of the scan whose handshake a source must complete to count as proven",
+};
 
 /// Sources that are watched: two megabytes.
 const SOURCES: usize = 2_048;

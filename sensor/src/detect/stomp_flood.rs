@@ -9,8 +9,8 @@ use crate::sketch::Secret;
 /// What there is to know about it.
 pub const ABOUT: About = About {
 	name: "stomp-flood",
-	description: "Far more messages to one address's STOMP port than a message broker gets.",
-	false_positives: "A message broker at home whose clients are that busy.",
+	description: "far more messages to one address's STOMP port than a message broker gets",
+	false_positives: "a message broker at home whose clients are that busy",
 	version: 1,
 	settings: &[flood::rate(1_000), flood::network_rate(8_000), flood::FACTOR],
 };

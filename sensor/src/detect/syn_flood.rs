@@ -9,8 +9,8 @@ use crate::sketch::Secret;
 /// What there is to know about it.
 pub const ABOUT: About = About {
 	name: "syn-flood",
-	description: "Far more wishes for a TCP connection to one address than its services ever get.",
-	false_positives: "A service that suddenly everybody wants; a fast scan of one address's ports.",
+	description: "far more wishes for a TCP connection to one address than its services ever get",
+	false_positives: "a service that suddenly everybody wants; a fast scan of one address's ports",
 	version: 1,
 	settings: &[flood::rate(200), flood::network_rate(1_600), flood::FACTOR],
 };

@@ -10,8 +10,8 @@ use crate::{packet::Transport, sketch::Secret};
 /// What there is to know about it.
 pub const ABOUT: About = About {
 	name: "udp-flood",
-	description: "Far more UDP to one address than it asked for or answers.",
-	false_positives: "A server at home that takes in one-way streams; a file-sharing client that has just been closed.",
+	description: "far more UDP to one address than it asked for or answers",
+	false_positives: "a server at home that takes in one-way streams; a file-sharing client that has just been closed",
 	version: 1,
 	settings: &[flood::rate(2_000), flood::network_rate(16_000), flood::FACTOR],
 };

@@ -1,6 +1,9 @@
 //! One source knocks at many ports of one address of the home.
 
-use super::{scan::Scans, About, Detector, Seen, Setting, Values};
+use super::{
+	scan::{self, Scans},
+	About, Detector, Seen, Setting, Values,
+};
 use crate::{finding::Finding, learn::Background, sketch::Secret};
 use ringfence_primitives::{Address, Millis};
 
@@ -12,14 +15,8 @@ pub const ABOUT: About = About {
 	version: 1,
 	settings: &[
 		Setting { name: "ports", default: 24, least: 3, most: 60_000, meaning: "different ports that stay shut" },
-		Setting { name: "window", default: 60, least: 1, most: 3_600, meaning: "seconds in which they are counted" },
-		Setting {
-			name: "handshakes",
-			default: 3,
-			least: 1,
-			most: 1_000,
-			meaning: "doors of the scan whose handshake a source must complete to count as proven",
-		},
+		scan::WINDOW,
+		scan::HANDSHAKES,
 	],
 };
 

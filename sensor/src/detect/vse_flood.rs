@@ -9,8 +9,8 @@ use crate::{packet::Transport, sketch::Secret};
 /// What there is to know about it.
 pub const ABOUT: About = About {
 	name: "vse-flood",
-	description: "Far more queries to a Source engine game server than players send.",
-	false_positives: "A game server that has just come to the top of a public list.",
+	description: "far more queries to a Source engine game server than players send",
+	false_positives: "a game server that has just come to the top of a public list",
 	version: 1,
 	settings: &[flood::rate(300), flood::network_rate(2_400), flood::FACTOR],
 };

@@ -5,6 +5,7 @@
 //! Everything that arrives here is chosen by whoever can connect. Whatever he does, he holds at most
 //! [`PER_PEER`] of [`CONNECTIONS`] connections, each for [`WHOLE`] at most, and each costs at most [`BUFFER`] octets.
 
+use crate::daemon::lock;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
 	body::{Bytes, Incoming},
@@ -20,7 +21,7 @@ use std::{
 	convert::Infallible,
 	future::Future,
 	net::IpAddr,
-	sync::{Arc, Mutex, PoisonError},
+	sync::{Arc, Mutex},
 	time::Duration,
 };
 use tokio::{net::TcpListener, time::timeout};
@@ -101,7 +102,7 @@ struct Seat(Guests, IpAddr);
 
 impl Seat {
 	fn take(guests: &Guests, peer: IpAddr) -> Option<Self> {
-		let mut seats = guests.lock().unwrap_or_else(PoisonError::into_inner);
+		let mut seats = lock(guests);
 		if seats.values().sum::<usize>() >= CONNECTIONS || seats.get(&peer).is_some_and(|taken| *taken >= PER_PEER) {
 			return None;
 		}
@@ -112,7 +113,7 @@ impl Seat {
 
 impl Drop for Seat {
 	fn drop(&mut self) {
-		let mut seats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+		let mut seats = lock(&self.0);
 		if let Some(taken) = seats.get_mut(&self.1) {
 			*taken -= 1;
 			if *taken == 0 {
