@@ -57,9 +57,11 @@ impl Chain {
 
 	fn tell(&mut self, at: Millis, kind: ChangeKind) {
 		match &kind {
-			ChangeKind::Activated(decision) => drop(self.active.insert(decision.indicator.id(), decision.clone())),
+			ChangeKind::Activated(decision) => {
+				self.active.insert(decision.indicator.id(), decision.clone());
+			}
 			ChangeKind::Revoked(indicator) | ChangeKind::Expired(indicator) => {
-				drop(self.active.remove(&indicator.id()))
+				self.active.remove(&indicator.id());
 			}
 			_ => (),
 		}

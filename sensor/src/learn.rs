@@ -386,7 +386,7 @@ mod tests {
 	fn sizes_and_ports_become_ranges_and_common_sources_a_prefix() {
 		let attack: Vec<_> = (0..1_000)
 			.map(|number| Sample {
-				source: Ipv4Addr::from(0xc633_6400 | noise(number) % 256).into(),
+				source: Ipv4Addr::from(0xc633_6400 | (noise(number) % 256)).into(),
 				protocol: 17,
 				source_port: Some(1_024 + (noise(number) % 1_000) as u16),
 				tcp_flags: None,

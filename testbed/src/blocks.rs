@@ -626,7 +626,7 @@ mod tests {
 	#[test]
 	fn indicators_and_letters_are_told_apart() {
 		assert_ne!(flow(0).id(), flow(1).id());
-		assert!(PROPOSALS <= ACTIVE_FROM);
+		const { assert!(PROPOSALS <= ACTIVE_FROM) };
 		assert_ne!(flow(PROPOSALS - 1).id(), flow(ACTIVE_FROM).id());
 		assert!(flow(0).is_wide());
 		let [one, other] = ["//Alice", "//Bob"].map(|secret| key(secret).unwrap());

@@ -238,7 +238,7 @@ impl From<AlertError> for LineError {
 
 /// What a line of a plain list says.
 fn plain(line: &[u8], protocol: Option<Transport>) -> Said {
-	match remark_off(line, &[b'#', b';'])? {
+	match remark_off(line, b"#;")? {
 		"" => Ok(None),
 		said => indicator(said, protocol).map(Some),
 	}

@@ -211,7 +211,7 @@ impl Reporter {
 	fn forget(&mut self, now: Millis) {
 		let repeat_after = self.settings.repeat_after;
 		while let Some(oldest) = self.order.front() {
-			if !self.cases.get(oldest).is_none_or(|case| since(case.touched, now) >= repeat_after) {
+			if self.cases.get(oldest).is_some_and(|case| since(case.touched, now) < repeat_after) {
 				break;
 			}
 			self.cases.remove(oldest);

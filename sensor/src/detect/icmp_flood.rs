@@ -25,7 +25,8 @@ fn takes(seen: &Seen<'_>) -> bool {
 	match seen.packet.transport {
 		// Neighbours and multicast groups are found by ICMPv6 types 130 to 143, on the link alone.
 		Transport::Icmp { kind, .. } => {
-			!seen.solicited && !(seen.packet.protocol == protocol::ICMPV6 && (130..=143).contains(&kind))
+			let neighbours = seen.packet.protocol == protocol::ICMPV6 && (130..=143).contains(&kind);
+			!(seen.solicited || neighbours)
 		}
 		_ => false,
 	}

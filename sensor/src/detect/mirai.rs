@@ -126,7 +126,8 @@ impl Mirai {
 		let mark = marked(seen.packet, tcp);
 		let telnet = TELNET.contains(&tcp.destination);
 		let proof = telnet && matches!(self.doors.see(seen), Some(Step { what: What::Proof, .. }));
-		if !mark && !(proof && self.bots.get(hash, &peer).is_some()) {
+		let known = proof && self.bots.get(hash, &peer).is_some();
+		if !(mark || known) {
 			return;
 		}
 		let Some(bot) = self.bots.touch(hash, peer, seen.now) else { return };
@@ -148,7 +149,8 @@ impl Mirai {
 			self.doors.see(seen);
 		}
 		let mark = marked(seen.packet, tcp);
-		if !mark && !(tcp.opens() && TELNET.contains(&tcp.destination)) {
+		let telnet = tcp.opens() && TELNET.contains(&tcp.destination);
+		if !(mark || telnet) {
 			return;
 		}
 		let (hash, own) = (seen.source, seen.packet.source);

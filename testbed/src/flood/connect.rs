@@ -50,7 +50,7 @@ pub fn connect(exit: &Exit, plan: &Plan, seed: u64, duration: Duration) -> Resul
 		writers.push(Generator::new(plan.clone(), seed.wrapping_add(worker))?);
 	}
 	let address = SocketAddr::from((plan.target, plan.port.or(plan.kind.port()).unwrap_or(80)));
-	let gap = if plan.rate == 0 { 0 } else { SECOND / plan.rate };
+	let gap = SECOND.checked_div(plan.rate).unwrap_or(0);
 	let [next, connections, failed, answered] = [const { AtomicU64::new(0) }; 4];
 	let start = Instant::now();
 	let work = |mut writer: Generator| {
