@@ -2,7 +2,7 @@
 //! is who it says.
 
 use crate::{
-	detect::{Detector, Seen, SettingError, Side, Values, ALL},
+	detect::{knock::Doors, Detector, Seen, SettingError, Side, Values, ALL},
 	dialogue::Dialogues,
 	finding::{Finding, Sample},
 	handshake::Handshakes,
@@ -73,12 +73,53 @@ pub struct Counts {
 	pub findings: u64,
 }
 
+/// The networks that are defended, as bits and masks: every packet is held against them twice.
+struct Home {
+	v4: Vec<(u32, u32)>,
+	v6: Vec<(u128, u128)>,
+}
+
+impl Home {
+	fn new(networks: &[Network]) -> Self {
+		let mut home = Self { v4: Vec::new(), v6: Vec::new() };
+		for network in networks {
+			let prefix = u32::from(network.prefix());
+			// A prefix is no longer than its address; one of no bits has no mask.
+			match network.address() {
+				Address::V4(octets) => {
+					let mask = u32::MAX.checked_shl(32 - prefix.min(32)).unwrap_or(0);
+					home.v4.push((u32::from_be_bytes(octets) & mask, mask));
+				}
+				Address::V6(octets) => {
+					let mask = u128::MAX.checked_shl(128 - prefix.min(128)).unwrap_or(0);
+					home.v6.push((u128::from_be_bytes(octets) & mask, mask));
+				}
+			}
+		}
+		home
+	}
+
+	fn holds(&self, address: Address) -> bool {
+		match address {
+			Address::V4(octets) => {
+				let bits = u32::from_be_bytes(octets);
+				self.v4.iter().any(|(network, mask)| bits & mask == *network)
+			}
+			Address::V6(octets) => {
+				let bits = u128::from_be_bytes(octets);
+				self.v6.iter().any(|(network, mask)| bits & mask == *network)
+			}
+		}
+	}
+}
+
 /// One sensor. Its memory is taken at the start.
 pub struct Engine {
-	home: Vec<Network>,
+	home: Home,
 	secret: Secret,
 	known_bad: Box<dyn Fn(Address) -> bool + Send>,
 	handshakes: Handshakes,
+	doors: Doors,
 	dialogues: Dialogues,
 	background: Background,
 	detectors: Vec<Box<dyn Detector>>,
@@ -108,8 +149,9 @@ impl Engine {
 			}
 		}
 		Ok(Self {
-			home: settings.home.clone(),
+			home: Home::new(&settings.home),
 			background: Background::new(&secret),
+			doors: Doors::new(&secret),
 			secret,
 			known_bad: Box::new(known_bad),
 			handshakes: Handshakes::new(),
@@ -145,8 +187,7 @@ impl Engine {
 	/// Takes in a packet at the present time.
 	fn packet(&mut self, packet: &Packet<'_>, weight: u32) {
 		let now = self.now;
-		let home = |address: &Address| self.home.iter().any(|network| network.contains(&Network::host(*address)));
-		let side = match (home(&packet.source), home(&packet.destination)) {
+		let side = match (self.home.holds(packet.source), self.home.holds(packet.destination)) {
 			(false, true) => Side::Inbound,
 			(true, false) => Side::Outbound,
 			(true, true) => Side::Within,
@@ -169,7 +210,7 @@ impl Engine {
 			}
 			Side::Within | Side::Past => {}
 		}
-		let seen = Seen {
+		let mut seen = Seen {
 			packet,
 			now,
 			side,
@@ -177,10 +218,12 @@ impl Engine {
 			solicited,
 			answers,
 			weight: weight.max(1),
+			step: None,
 			source: self.secret.hash(packet.source),
 			destination: self.secret.hash(packet.destination),
 			known_bad: &self.known_bad,
 		};
+		seen.step = self.doors.see(&seen);
 		for detector in &mut self.detectors {
 			detector.see(&seen);
 		}
@@ -216,5 +259,27 @@ impl Engine {
 	/// What was looked at so far.
 	pub fn counts(&self) -> Counts {
 		self.counts
+	}
+}
+
+#[cfg(test)]
+mod tests {
+	use super::*;
+	use proptest::prelude::*;
+
+	proptest! {
+		#[test]
+		fn the_home_is_what_its_networks_hold(address: u32, wide: u128, prefix in 0_u8..=32, six in 0_u8..=128, other: u32, wider: u128) {
+			let (v4, v6) = (Address::V4(address.to_be_bytes()), Address::V6((wide | 1 << 127).to_be_bytes()));
+			let networks = [
+				Network::new(v4.masked(prefix), prefix).unwrap(),
+				Network::new(v6.masked(six), six).unwrap(),
+			];
+			let home = Home::new(&networks);
+			for address in [v4, v6, Address::V4(other.to_be_bytes()), Address::V6((wider | 1 << 127).to_be_bytes())] {
+				let expected = networks.iter().any(|network| network.contains(&Network::host(address)));
+				prop_assert_eq!(home.holds(address), expected);
+			}
+		}
 	}
 }

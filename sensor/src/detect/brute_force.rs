@@ -4,7 +4,7 @@
 //! and nobody can be made to look guilty by forged packets.
 
 use super::{
-	knock::{Doors, Step, What},
+	knock::{Step, What},
 	trail::{Due, Told, Trail},
 	About, Detector, Seen, Setting, Side, Values,
 };
@@ -63,19 +63,17 @@ pub struct BruteForce {
 	telnet: u64,
 	ssh: u64,
 	window: Millis,
-	doors: Doors,
 	sources: Table<Address, Guesser>,
 	due: Due<Address>,
 }
 
 /// Makes one.
-pub fn make(values: &Values<'_>, secret: &Secret) -> Box<dyn Detector> {
+pub fn make(values: &Values<'_>, _: &Secret) -> Box<dyn Detector> {
 	let window = values.get("window").saturating_mul(1_000);
 	Box::new(BruteForce {
 		telnet: values.get("telnet"),
 		ssh: values.get("ssh"),
 		window,
-		doors: Doors::new(secret),
 		sources: Table::new(SOURCES, window),
 		due: Due::new(),
 	})
@@ -92,7 +90,7 @@ impl Detector for BruteForce {
 		if !matches!(port, SSH | 23 | 2_323) {
 			return;
 		}
-		let Some(Step { what: What::Proof, peer, peer_hash, home_hash, .. }) = self.doors.see(seen) else { return };
+		let Some(Step { what: What::Proof, peer, peer_hash, home_hash, .. }) = seen.step else { return };
 		let Some(source) = self.sources.touch(peer_hash, peer, seen.now) else { return };
 		if seen.now.saturating_sub(source.trail.first) > self.window && !source.told.waits(seen.now) {
 			*source = Guesser { told: source.told, ..Guesser::default() };

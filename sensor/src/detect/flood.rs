@@ -908,6 +908,7 @@ mod tests {
 				solicited: false,
 				answers: false,
 				weight: 1,
+				step: None,
 				source: secret.hash(packet.source),
 				destination: secret.hash(packet.destination),
 				known_bad: &|_| false,

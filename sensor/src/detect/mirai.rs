@@ -4,7 +4,7 @@
 //! four thousand million times. Descendants without the mark still knock at telnet's ports all over the Internet.
 
 use super::{
-	knock::{Doors, Step, What},
+	knock::{Step, What},
 	trail::{Due, Told, Trail},
 	About, Detector, Seen, Setting, Side, Values,
 };
@@ -95,20 +95,18 @@ pub struct Mirai {
 	knocks: u64,
 	destinations: u64,
 	window: Millis,
-	doors: Doors,
 	bots: Table<Address, Bot>,
 	devices: Table<Address, Bot>,
 	due: Due<(Address, Side)>,
 }
 
 /// Makes one.
-pub fn make(values: &Values<'_>, secret: &Secret) -> Box<dyn Detector> {
+pub fn make(values: &Values<'_>, _: &Secret) -> Box<dyn Detector> {
 	let window = values.get("window").saturating_mul(1_000);
 	Box::new(Mirai {
 		knocks: values.get("knocks"),
 		destinations: values.get("destinations"),
 		window,
-		doors: Doors::new(secret),
 		bots: Table::new(BOTS, window),
 		devices: Table::new(DEVICES, window),
 		due: Due::new(),
@@ -125,7 +123,7 @@ impl Mirai {
 		let (hash, peer) = (seen.source, seen.packet.source);
 		let mark = marked(seen.packet, tcp);
 		let telnet = TELNET.contains(&tcp.destination);
-		let proof = telnet && matches!(self.doors.see(seen), Some(Step { what: What::Proof, .. }));
+		let proof = telnet && matches!(seen.step, Some(Step { what: What::Proof, .. }));
 		let known = proof && self.bots.get(hash, &peer).is_some();
 		if !(mark || known) {
 			return;
@@ -145,9 +143,6 @@ impl Mirai {
 	}
 
 	fn outbound(&mut self, seen: &Seen<'_>, tcp: &Tcp) {
-		if TELNET.contains(&tcp.source) {
-			self.doors.see(seen);
-		}
 		let mark = marked(seen.packet, tcp);
 		let telnet = tcp.opens() && TELNET.contains(&tcp.destination);
 		if !(mark || telnet) {

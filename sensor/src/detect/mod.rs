@@ -14,7 +14,7 @@ mod gre_ip_flood;
 mod horizontal_scan;
 mod http_flood;
 mod icmp_flood;
-mod knock;
+pub(crate) mod knock;
 mod mirai;
 mod outbound_flood;
 mod scan;
@@ -28,6 +28,7 @@ mod vertical_scan;
 mod vse_flood;
 
 use crate::{finding::Finding, learn::Background, packet::Packet, sketch::Secret};
+pub use knock::{Kind, Step, What};
 use ringfence_primitives::{Address, Millis};
 use std::collections::BTreeMap;
 
@@ -149,6 +150,8 @@ pub struct Seen<'a> {
 	pub answers: bool,
 	/// Packets that it stands for: more than one under sampling.
 	pub weight: u32,
+	/// What it means to the door that it comes to, or comes from. None: nothing.
+	pub step: Option<Step>,
 	/// The hash of its source address.
 	pub source: u64,
 	/// The hash of its destination address.

@@ -8,7 +8,7 @@
 //! A source is watched from its second knock on: a flood of forged sources, none of which comes twice, takes nobody's place.
 
 use super::{
-	knock::{Doors, Kind, Step, What},
+	knock::{Kind, Step, What},
 	trail::{Due, Told, Trail},
 	About, Seen, Setting, Values,
 };
@@ -119,7 +119,6 @@ impl Scan {
 pub struct Scans<K> {
 	limits: Limits,
 	secret: Secret,
-	doors: Doors,
 	/// 32 bits of the hash of who knocked once.
 	once: Box<[u32]>,
 	sources: Table<K, Scan>,
@@ -131,14 +130,14 @@ impl<K: Copy + Eq> Scans<K> {
 	pub fn new(addresses: u64, doors: u64, values: &Values<'_>, secret: &Secret) -> Self {
 		let window = values.get("window").saturating_mul(1_000);
 		let limits = Limits { addresses, doors, proofs: values.get("handshakes"), window };
-		let (secret, doors) = (secret.clone(), Doors::new(secret));
+		let secret = secret.clone();
 		let once = vec![0; ONCE].into_boxed_slice();
-		Self { limits, secret, doors, once, sources: Table::new(SOURCES, window), due: Due::new() }
+		Self { limits, secret, once, sources: Table::new(SOURCES, window), due: Due::new() }
 	}
 
 	/// Takes in a packet; `key` names what it is counted under, and its hash.
 	pub fn see(&mut self, seen: &Seen<'_>, key: impl Fn(&Secret, &Step) -> (u64, K)) {
-		let Some(step) = self.doors.see(seen) else { return };
+		let Some(step) = seen.step else { return };
 		let (hash, key) = key(&self.secret, &step);
 		if self.sources.get(hash, &key).is_none() && !(matches!(step.what, What::Knock(_)) && self.again(hash)) {
 			return;

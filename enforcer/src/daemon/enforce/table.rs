@@ -22,9 +22,15 @@ use codec::Encode;
 use ringfence_primitives::{Digest, Millis, Network};
 use std::{
 	collections::{BTreeMap, BTreeSet},
+	panic::resume_unwind,
+	sync::mpsc::sync_channel,
+	thread,
 	time::Instant,
 };
 use tracing::{error, info, warn};
+
+/// Chunks of commands that may wait for the kernel.
+const AHEAD: usize = 2;
 
 impl Enforcement {
 	/// What the owner wants of the firewall.
@@ -104,12 +110,25 @@ impl Enforcement {
 		self.blind = now_ms() < self.store.clock();
 		self.again.clear();
 		let Self { firewall: Some(firewall), store, policy, household, again, .. } = self else { return Ok(()) };
+		let store = &*store;
 		let judge = Judge { policy, tier: store.tier(), household, now };
 		let mut loading = firewall.loading()?;
-		let loaded = every(store, &judge, again, |commands| {
-			commands.iter().for_each(|command| peers.note(command));
-			tell_flows(&firewall.load(&mut loading, commands)?);
-			Ok(())
+		// One thread reads and decides while this one hands what was decided to the kernel.
+		let loaded = thread::scope(|scope| {
+			let (hand, decided) = sync_channel::<Vec<Command>>(AHEAD);
+			let reader = scope.spawn(move || {
+				// Nobody takes them any more where the kernel refused some: that is the error that counts.
+				every(store, &judge, again, |commands| hand.send(commands.to_vec()).map_err(|_| EnforceError::Stopped))
+			});
+			let load = |commands: Vec<Command>| -> Result<(), EnforceError> {
+				commands.iter().for_each(|command| peers.note(command));
+				tell_flows(&firewall.load(&mut loading, &commands)?);
+				Ok(())
+			};
+			let handed = decided.into_iter().try_for_each(load);
+			// What panicked there goes on here.
+			let read = reader.join().unwrap_or_else(|panic| resume_unwind(panic));
+			handed.and(read)
 		});
 		let blocks = match loaded {
 			Ok(blocks) => blocks,
