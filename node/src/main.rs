@@ -3,6 +3,7 @@
 // The SDK's errors are large, and all of these functions run once.
 #![allow(clippy::result_large_err)]
 
+mod authoring;
 mod chain_spec;
 mod cli;
 mod command;

@@ -1,14 +1,15 @@
 //! The parts of a node, and how they are put together.
 
 use crate::{
+	authoring::{self, Announced, AuthorsChain, Early},
 	links,
 	network::{self, Guarded},
 	offences, peers, rpc,
-	select_chain::PatientChain,
+	select_chain::VotersChain,
 };
 use ringfence_runtime::{opaque::Block, Hash, RuntimeApi};
 use sc_client_api::BlockBackend;
-use sc_consensus_aura::{ImportQueueParams, SlotProportion, StartAuraParams};
+use sc_consensus_aura::{ImportQueueParams, StartAuraParams};
 use sc_consensus_grandpa::SharedVoterState;
 use sc_service::{error::Error as ServiceError, Configuration, PruningMode, TaskManager};
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
@@ -21,12 +22,12 @@ pub type Client = sc_service::TFullClient<Block, RuntimeApi, sc_executor::WasmEx
 pub type Backend = sc_service::TFullBackend<Block>;
 /// Its transaction pool.
 pub type Pool = sc_transaction_pool::TransactionPoolHandle<Block, Client>;
-type GrandpaImport = sc_consensus_grandpa::GrandpaBlockImport<Backend, Block, Client, PatientChain>;
-type GrandpaLink = sc_consensus_grandpa::LinkHalf<Block, Client, PatientChain>;
+type GrandpaImport = sc_consensus_grandpa::GrandpaBlockImport<Backend, Block, Client, VotersChain>;
+type GrandpaLink = sc_consensus_grandpa::LinkHalf<Block, Client, VotersChain>;
 type Partial = sc_service::PartialComponents<
 	Client,
 	Backend,
-	PatientChain,
+	AuthorsChain,
 	sc_consensus::DefaultImportQueue<Block>,
 	Pool,
 	(GrandpaImport, GrandpaLink),
@@ -54,7 +55,6 @@ pub fn new_partial(config: &Configuration) -> Result<Partial, ServiceError> {
 	let (client, backend, keystore_container, task_manager) =
 		sc_service::new_full_parts::<Block, RuntimeApi, _>(config, None, executor, Vec::new())?;
 	let client = Arc::new(client);
-	let select_chain = PatientChain::new(backend.clone());
 	let transaction_pool = Arc::from(
 		sc_transaction_pool::Builder::new(
 			task_manager.spawn_essential_handle(),
@@ -69,12 +69,14 @@ pub fn new_partial(config: &Configuration) -> Result<Partial, ServiceError> {
 		client.clone(),
 		STORED_JUSTIFICATION_PERIOD,
 		&client,
-		select_chain.clone(),
+		VotersChain::new(backend.clone(), client.clone()),
 		None,
 	)?;
+	let announced = Announced::new(grandpa_import.clone());
+	let select_chain = announced.authors_chain(backend.clone());
 	let slots = client.clone();
 	let import_queue = sc_consensus_aura::import_queue::<AuraPair, _, _, _, _, _>(ImportQueueParams {
-		block_import: grandpa_import.clone(),
+		block_import: announced,
 		justification_import: Some(Box::new(grandpa_import.clone())),
 		client: client.clone(),
 		create_inherent_data_providers: move |parent, ()| {
@@ -219,7 +221,7 @@ pub fn new_full<N: Guarded>(mut config: Configuration, options: Options) -> Resu
 	})?;
 
 	if role.is_authority() {
-		let proposer_factory = sc_basic_authorship::ProposerFactory::new(
+		let proposers = sc_basic_authorship::ProposerFactory::new(
 			task_manager.spawn_handle(),
 			client.clone(),
 			transaction_pool.clone(),
@@ -232,14 +234,14 @@ pub fn new_full<N: Guarded>(mut config: Configuration, options: Options) -> Resu
 			client,
 			select_chain,
 			block_import: grandpa_import,
-			proposer_factory,
+			proposer_factory: Early(proposers),
 			create_inherent_data_providers: move |_, ()| async move { Ok(inherents(slot_duration)) },
 			force_authoring,
 			backoff_authoring_blocks: None::<()>,
 			keystore: keystore_container.keystore(),
 			sync_oracle: network.sync.clone(),
 			justification_sync_link: network.sync.clone(),
-			block_proposal_slot_portion: SlotProportion::new(2.0 / 3.0),
+			block_proposal_slot_portion: authoring::slot_portion(),
 			max_block_proposal_slot_portion: None,
 			telemetry: None,
 			compatibility_mode: Default::default(),
