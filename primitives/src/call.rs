@@ -33,6 +33,10 @@ const ANNOUNCE: u8 = 3;
 /// Items that one batch may have.
 pub const MAX_BATCH: u32 = 512;
 
+/// Items of a batch that finds room in a block beside others. Before a batch is carried out, a block sets aside the most that
+/// each item could weigh, which is several times what it does: a full batch waits for a block that is nearly empty.
+pub const GOOD_BATCH: usize = 128;
+
 /// Answers that one call may give.
 pub const MAX_ANSWERS: u32 = 256;
 

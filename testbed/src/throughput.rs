@@ -323,7 +323,7 @@ async fn report(
 				running = elapsed < length;
 				let due = settings.rate * elapsed.as_millis() as u64 / (1_000 * isps);
 				while sent < due {
-					let end = due.min(sent + u64::from(call::MAX_BATCH));
+					let end = due.min(sent + call::GOOD_BATCH as u64);
 					// Every fourth address: the ISPs' lists have nothing in common. Far fewer than 2^28.
 					let indicators: Vec<_> = (sent..end).map(|n| host(LISTS + (n * isps) as u32 + place as u32)).collect();
 					let nonce = signer.submit(call::report_batch(&terms, &indicators)).await?;
@@ -355,7 +355,7 @@ async fn vote(signer: &Signer<'_>, mut ballots: mpsc::UnboundedReceiver<Rc<[Ball
 		while let Ok(more) = ballots.try_recv() {
 			waiting.extend_from_slice(&more);
 		}
-		for batch in waiting.chunks(call::MAX_BATCH as usize) {
+		for batch in waiting.chunks(call::GOOD_BATCH) {
 			signer.submit(call::vote_batch(batch)).await?;
 		}
 	}

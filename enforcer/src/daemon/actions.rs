@@ -25,7 +25,7 @@ use crate::core::{
 	report::Report,
 };
 use ringfence_primitives::{
-	call::MAX_BATCH,
+	call::GOOD_BATCH,
 	envelope::{Body, EnvelopeKey, Letter, Message, Outcome, TierChange, TierKey, MAX_WHITELIST},
 	AccountBytes, Digest, Dossier, Indicator, IndicatorId, Millis, Network, Standing, Terms, Transport,
 };
@@ -289,7 +289,7 @@ impl Session {
 		terms: &Terms,
 		tell: &mut dyn FnMut(&str),
 	) -> (usize, Option<OnceError>) {
-		let (mut sent, mut size) = (0, MAX_BATCH as usize);
+		let (mut sent, mut size) = (0, GOOD_BATCH);
 		let (mut since, mut tries) = (Instant::now(), 0);
 		while let Some(first) = indicators.get(sent) {
 			let batch = &indicators[sent..indicators.len().min(sent + size)];

@@ -17,7 +17,7 @@ use crate::core::{
 	vet::{vet, Lists, Opinion, VettingPolicy},
 };
 use codec::DecodeAll;
-use ringfence_primitives::{call::MAX_BATCH, AccountBytes, Ballot, IndicatorId, Millis, Shown};
+use ringfence_primitives::{call::GOOD_BATCH, AccountBytes, Ballot, IndicatorId, Millis, Shown};
 use std::{
 	collections::BTreeMap,
 	future::pending,
@@ -37,7 +37,7 @@ const GATHER: Duration = Duration::from_millis(5);
 /// Time for which votes on what came together wait to see it in a block: two slots.
 const HOLD: Duration = Duration::from_secs(1);
 /// Votes that wait at most. Beyond that they go out as they come.
-const MAX_HELD: usize = 8 * MAX_BATCH as usize;
+const MAX_HELD: usize = 32 * GOOD_BATCH;
 /// Lines about what is no proposal, a minute.
 const COMPLAINTS: u32 = 60;
 
@@ -93,19 +93,19 @@ impl Polls {
 		times.into_iter().flatten().min()
 	}
 
-	/// The votes that are due at `now`, in batches that a call can hold.
+	/// The votes that are due at `now`, in batches that find room.
 	fn cast(&mut self, now: Instant) -> Vec<Vec<Ballot>> {
 		if self.held_since.is_some_and(|since| since + HOLD <= now) {
 			self.ready.extend(std::mem::take(&mut self.held).into_values());
 			self.held_since = None;
 			self.ready_since.get_or_insert(now.checked_sub(GATHER).unwrap_or(now));
 		}
-		let full = self.ready.len() >= MAX_BATCH as usize;
+		let full = self.ready.len() >= GOOD_BATCH;
 		if !full && self.ready_since.is_none_or(|since| since + GATHER > now) {
 			return Vec::new();
 		}
 		self.ready_since = None;
-		std::mem::take(&mut self.ready).chunks(MAX_BATCH as usize).map(<[Ballot]>::to_vec).collect()
+		std::mem::take(&mut self.ready).chunks(GOOD_BATCH).map(<[Ballot]>::to_vec).collect()
 	}
 }
 
@@ -256,13 +256,13 @@ mod tests {
 	}
 
 	#[test]
-	fn batches_are_as_long_as_a_call_holds() {
+	fn batches_find_room_in_a_block_beside_others() {
 		let (mut polls, start) = (Polls::default(), Instant::now());
-		for number in 0..1_030 {
+		for number in 0..2 * GOOD_BATCH as u16 + 6 {
 			polls.add(ballot(number), true, start);
 		}
 		let lengths: Vec<_> = polls.cast(start).iter().map(Vec::len).collect();
-		assert_eq!(lengths, [512, 512, 6], "a full batch waits for nothing");
+		assert_eq!(lengths, [GOOD_BATCH, GOOD_BATCH, 6], "a full batch waits for nothing");
 	}
 
 	#[test]

@@ -34,9 +34,10 @@ parameter_types! {
 	pub const Version: RuntimeVersion = VERSION;
 	/// Blocks whose hashes are kept: the longest a transaction can live.
 	pub const BlockHashCount: BlockNumber = 2_400;
-	/// A block may take half of its slot to execute: the other half is for the way to the next author.
+	/// A block may weigh three fifths of its slot: the rest is for the way to the next author. What full blocks really take
+	/// is less for most, and little more for the worst: docs/development.md.
 	pub Weights: BlockWeights = BlockWeights::with_sensible_defaults(
-		Weight::from_parts(WEIGHT_REF_TIME_PER_MILLIS.saturating_mul(SLOT_MILLIS / 2), u64::MAX),
+		Weight::from_parts(WEIGHT_REF_TIME_PER_MILLIS.saturating_mul(SLOT_MILLIS / 5 * 3), u64::MAX),
 		NORMAL,
 	);
 	pub Length: BlockLength = BlockLength::builder()
