@@ -75,8 +75,8 @@ impl From<Refusal> for TransactionValidityError {
 	}
 }
 
-/// Lets in only active members' transactions, within their quota, with a priority by role and by what is left of the
-/// quota. The owner of a member that may not act comes in with [`Call::rotate`] and [`Call::revoke_delegate`], to secure
+/// Lets in only active members' transactions, within their quota, with a priority by role, by what is left of the quota, and
+/// for single items before batches. The owner of a member that may not act comes in with [`Call::rotate`] and [`Call::revoke_delegate`], to secure
 /// its keys.
 ///
 /// Nothing of it is encoded, so a wallet that does not know it can ignore it. Beyond the quota the answer is
@@ -97,15 +97,21 @@ impl<T> fmt::Debug for CheckMember<T> {
 	}
 }
 
+/// What puts a single item before a batch, in thousandths of a quota: a flood of single items passes by the others' lists
+/// until its member has said so much more than they.
+const SINGLE: TransactionPriority = 20;
+
 /// Providers go first, since they vet; households last, since there are most of them. Within a role those go first who
-/// have said least, so that who floods queues behind the quiet.
-fn priority<AccountId>(pass: &Pass<AccountId>, left: u32) -> TransactionPriority {
+/// have said least, so that who floods queues behind the quiet; and what is about an attack that goes on need not wait for
+/// somebody's list.
+fn priority<AccountId>(pass: &Pass<AccountId>, cost: u32, left: u32) -> TransactionPriority {
 	let base: TransactionPriority = match pass.role {
 		Role::Isp => 3_000_000,
 		Role::Researcher => 2_000_000,
 		Role::Subscriber { .. } => 1_000_000,
 	};
 	base.saturating_add(u64::from(left).saturating_mul(1_000) / u64::from(pass.allowance.max(1)))
+		.saturating_add(if cost == 1 { SINGLE } else { 0 })
 }
 
 /// Whether a member that may not act may have the call included all the same.
@@ -154,7 +160,7 @@ where
 		}
 		let order = T::Screen::screen(&pass.member, call)?;
 		let validity = ValidTransaction {
-			priority: priority(&pass, left),
+			priority: priority(&pass, cost, left),
 			requires: order.requires.into_iter().collect(),
 			provides: order.provides.into_iter().collect(),
 			longevity: LONGEVITY,

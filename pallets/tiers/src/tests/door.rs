@@ -66,7 +66,7 @@ fn barred() -> Entrance {
 fn members_come_in_by_role() {
 	on_chain(|| {
 		let isp = knock(origin(2)).unwrap();
-		assert_eq!((isp.priority, priority_of(90), priority_of(20)), (3_001_000, 2_001_000, 1_001_000));
+		assert_eq!((isp.priority, priority_of(90), priority_of(20)), (3_001_020, 2_001_020, 1_001_020));
 		assert!(isp.propagate && isp.longevity <= 64);
 		assert_eq!((isp.provides, isp.requires), (vec![vec![1]], vec![vec![2]]));
 	});
@@ -154,9 +154,23 @@ fn preparing_debits_even_when_validation_was_earlier() {
 fn who_floods_queues_behind_the_quiet() {
 	on_chain(|| {
 		assert_ok!(enter_with(2, batch(300)));
-		assert_eq!((priority_of(2), priority_of(3)), (3_000_500, 3_001_000));
+		assert_eq!((priority_of(2), priority_of(3)), (3_000_520, 3_001_020));
 		assert_ok!(enter_with(2, batch(299)));
 		assert!(priority_of(2) > priority_of(90), "roles still come first");
+	});
+}
+
+#[test]
+fn an_alert_goes_before_a_list_until_its_member_has_said_much_more() {
+	on_chain(|| {
+		let list = |who| {
+			let entrance =
+				Door::default().validate_only(origin(who), &batch(2), &info(), 0, TransactionSource::External, 0);
+			entrance.unwrap().0.priority
+		};
+		assert!(priority_of(2) > list(3));
+		assert_ok!(enter_with(2, batch(13)));
+		assert!(priority_of(2) < list(3), "of a quota of 600");
 	});
 }
 
