@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 
 /// How often detectors are asked, in milliseconds.
 pub const TICK: Millis = 100;
-const NANOS_PER_MILLI: u64 = 1_000_000;
+/// Nanoseconds, in which frames are timed, in a millisecond.
+pub const NANOS_PER_MILLI: u64 = 1_000_000;
 /// Milliseconds by which packets may be late; a time that is earlier than that is that of a clock that was set back.
 const LATE: Millis = 60_000;
 

@@ -715,13 +715,15 @@ fn replay_file(file: &Path, home: &[Network], config: Option<PathBuf>, json: boo
 		Some(path) => Config::load(&path).map_err(|source| CliError::Config { path, source })?.detectors,
 		None => ringfence_sensor::engine::Settings::default(),
 	};
-	settings.home = replay::home(home, &settings.home);
+	if !home.is_empty() {
+		settings.home = home.to_vec();
+	}
 	let replay = replay::replay(file, &settings)?;
 	match json {
 		true => say(replay.json()),
 		false => say(replay.text()),
 	}
-	Ok(ExitCode::SUCCESS)
+	replay.broken.map_or(Ok(ExitCode::SUCCESS), |cause| Err(cause.into()))
 }
 
 fn evidence(config: &ConfigFile, hash: &Digest) -> Result<ExitCode, CliError> {

@@ -4,10 +4,9 @@ use super::{
 	capture::pcap::{self, PcapError},
 	random,
 };
-use ringfence_primitives::{Action, Network};
 use ringfence_sensor::{
 	detect::SettingError,
-	engine::{self, Counts},
+	engine::{self, Counts, NANOS_PER_MILLI},
 	finding::Audience,
 	Engine, Finding,
 };
@@ -17,7 +16,6 @@ use std::{
 	time::{Duration, Instant},
 };
 
-const NANOS_PER_MILLI: u64 = 1_000_000;
 /// Milliseconds for which time goes on after the last packet, so that what it completed is told.
 const AFTERWARDS: u64 = 1_500;
 
@@ -52,7 +50,7 @@ pub struct Found {
 }
 
 /// What came of a recording.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Replay {
 	/// What was found, in order.
 	pub found: Vec<Found>,
@@ -62,9 +60,11 @@ pub struct Replay {
 	pub length: Duration,
 	/// Time that it took.
 	pub took: Duration,
+	/// Why it was not looked at to the end.
+	pub broken: Option<ReplayError>,
 }
 
-/// Replays the file.
+/// Replays the file. What was found before a place from which on it cannot be read is told: see [`Replay::broken`].
 pub fn replay(path: &Path, settings: &engine::Settings) -> Result<Replay, ReplayError> {
 	if settings.home.is_empty() {
 		return Err(ReplayError::NoHome);
@@ -74,7 +74,15 @@ pub fn replay(path: &Path, settings: &engine::Settings) -> Result<Replay, Replay
 	let mut engine = Engine::new(settings, random(), |_| false)?;
 	let (mut replay, mut found, mut first, mut last) = (Replay::default(), Vec::new(), None, 0);
 	let begun = Instant::now();
-	while let Some((frame, link)) = recording.next_frame().map_err(at)? {
+	loop {
+		let (frame, link) = match recording.next_frame() {
+			Ok(Some(next)) => next,
+			Ok(None) => break,
+			Err(source) => {
+				replay.broken = Some(at(source));
+				break;
+			}
+		};
 		let from = *first.get_or_insert(frame.time);
 		last = frame.time.max(last);
 		// What makes no sense is counted by the engine.
@@ -111,6 +119,7 @@ impl Replay {
 			"outbound": outbound,
 			"seconds": self.length.as_secs_f64(),
 			"findings": findings,
+			"broken": self.broken.as_ref().map(ToString::to_string),
 		})
 	}
 
@@ -123,7 +132,7 @@ impl Replay {
 			self.took.as_secs_f64(),
 		);
 		for Found { finding, packets, after } in &self.found {
-			let action = finding.action.map_or("as configured".into(), action);
+			let action = finding.action.map_or("as configured".into(), |action| action.to_string());
 			let doubt = if finding.spoofable { ", may be forged" } else { "" };
 			let audience = if finding.audience == Audience::Owner { ", for the owner" } else { "" };
 			text += &format!(
@@ -153,10 +162,6 @@ impl Replay {
 	}
 }
 
-fn action(action: Action) -> String {
-	action.to_string()
-}
-
 impl Found {
 	fn json(&self) -> Value {
 		let Self { finding, packets, after } = self;
@@ -168,7 +173,7 @@ impl Found {
 			"indicator": finding.indicator.to_string(),
 			"threat": finding.threat,
 			"severity": finding.severity,
-			"action": finding.action.map(action),
+			"action": finding.action.map(|action| action.to_string()),
 			"spoofable": finding.spoofable,
 			"for-the-owner": finding.audience == Audience::Owner,
 			"note": finding.note.as_str(),
@@ -180,11 +185,6 @@ impl Found {
 			"samples": finding.samples.iter().map(ToString::to_string).collect::<Vec<_>>(),
 		})
 	}
-}
-
-/// The networks given on the command line, else those of the configuration.
-pub fn home(given: &[Network], configured: &[Network]) -> Vec<Network> {
-	if given.is_empty() { configured } else { given }.to_vec()
 }
 
 #[cfg(test)]
@@ -254,10 +254,6 @@ mod tests {
 	fn without_a_home_nobody_is_attacked() {
 		let homeless = replayed(&recording(&[]), &engine::Settings::default());
 		assert!(matches!(homeless, Err(ReplayError::NoHome)));
-		let network = |text: &str| text.parse::<Network>().unwrap();
-		let (given, configured) = ([network("192.0.2.0/24")], [network("203.0.113.0/24")]);
-		assert_eq!(home(&given, &configured), given, "the command line goes first");
-		assert_eq!(home(&[], &configured), configured);
 	}
 
 	#[test]
@@ -265,14 +261,23 @@ mod tests {
 		let refusal = |file: &[u8], settings: &engine::Settings| replayed(file, settings).unwrap_err().to_string();
 		let foreign = refusal(b"neither", &settings());
 		assert!(foreign.contains("recording.pcap: ") && foreign.contains("neither a pcap nor a pcapng"), "{foreign}");
-		let mut file = recording(&[(1_000, datagram([198, 51, 100, 1], [203, 0, 113, 9]))]);
-		file.pop();
-		assert!(refusal(&file, &settings()).contains("breaks off"));
 		let missing = replay(Path::new("/nowhere/recording.pcap"), &settings()).unwrap_err();
 		assert!(missing.to_string().starts_with("/nowhere/recording.pcap: "), "{missing}");
 		let mut unknown = settings();
 		unknown.detectors.insert("telepathy".into(), engine::DetectorSettings::default());
 		assert_eq!(refusal(&recording(&[]), &unknown), "there is no detector \"telepathy\"");
+	}
+
+	#[test]
+	fn what_came_before_the_place_at_which_a_recording_breaks_off_is_told() {
+		let packet = datagram([198, 51, 100, 1], [203, 0, 113, 9]);
+		let mut file = recording(&[(1_000, packet.clone()), (2_000, packet)]);
+		file.pop();
+		let replay = replayed(&file, &settings()).unwrap();
+		assert_eq!((replay.counts.frames, replay.counts.inbound), (1, 1));
+		let cause = replay.broken.as_ref().unwrap().to_string();
+		assert!(cause.contains("recording.pcap: ") && cause.contains("breaks off after"), "{cause}");
+		assert_eq!(replay.json()["broken"], json!(cause));
 	}
 
 	#[test]

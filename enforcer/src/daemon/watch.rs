@@ -17,7 +17,11 @@ use super::{
 	status::{Board, SensorStatus},
 };
 use ringfence_primitives::{Address, Millis};
-use ringfence_sensor::{detect::SettingError, engine, Engine, Finding};
+use ringfence_sensor::{
+	detect::SettingError,
+	engine::{self, NANOS_PER_MILLI},
+	Engine, Finding,
+};
 use std::{
 	collections::HashMap,
 	sync::{
@@ -33,7 +37,6 @@ use tokio::{
 };
 use tracing::warn;
 
-const NANOS_PER_MILLI: u64 = 1_000_000;
 /// Addresses of which it is remembered whether they are blocked.
 const REMEMBERED: usize = 4_096;
 /// Questions about addresses that wait.
@@ -144,7 +147,6 @@ pub enum WatchError {
 pub struct Watch {
 	capture: Capture,
 	counts: Vec<Arc<Mutex<engine::Counts>>>,
-	known: KnownBad,
 	/// Handles what is found.
 	hearer: JoinHandle<()>,
 }
@@ -175,7 +177,7 @@ impl Watch {
 		let mut eyes = eyes.into_iter();
 		// There are as many eyes as interfaces.
 		let capture = Capture::start(capture, |_| eyes.next().expect("one was made for each interface"))?;
-		Ok((Self { capture, counts, known, hearer }, work))
+		Ok((Self { capture, counts, hearer }, work))
 	}
 
 	/// Keeps the board up to date. Ends only if a thread of the capture has died, or the one that handles what is found.
@@ -189,8 +191,6 @@ impl Watch {
 			let sensors = sensors(gauges.read(), &self.counts, &before);
 			board.update(|status| status.sensors = sensors);
 		}
-		// Its questions were answered as long as somebody asked.
-		drop(self.known);
 	}
 }
 

@@ -4,14 +4,13 @@ use super::run::{Run, Truth};
 use crate::error::{Error, Result};
 use ringfence_primitives::{Action, Address, FlowSignature, Indicator, Millis, Network};
 use ringfence_sensor::{
-	engine::{Settings, TICK},
+	engine::{Settings, NANOS_PER_MILLI, TICK},
 	finding::Sample,
 	learn::matches,
 	Engine, Finding, Packet,
 };
 use std::collections::BTreeSet;
 
-const NANOS_PER_MILLI: u64 = 1_000_000;
 /// What sensors hash with here, so that runs repeat.
 const KEY: u64 = 11;
 /// Milliseconds for which time goes on after the last frame.
