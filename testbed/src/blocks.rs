@@ -76,8 +76,9 @@ const STRETCH: Millis = 60_000;
 
 /// Blocks that may go by until what is due ends: a block skips no more than so many empty stretches.
 const IDLE_BLOCKS: u32 = SESSION_BLOCKS - 2;
-/// A block without transactions that weighs so much more than one in which nothing happens, in picoseconds, has endings.
-const ENDINGS_WEIGHT: u64 = 2_000_000_000;
+/// A block without transactions that weighs so much more than one in which nothing happens, in picoseconds, has endings:
+/// skipping empty stretches takes five milliseconds.
+const ENDINGS_WEIGHT: u64 = 8_000_000_000;
 
 /// What the measurement is asked for.
 #[derive(Clone, Debug, clap::Args)]
