@@ -13,7 +13,6 @@ use futures::{future::MapOk, TryFutureExt};
 use ringfence_runtime::{opaque::Block, BlockNumber, Hash, Header, SLOT_MILLIS};
 use sc_client_api::Backend as _;
 use sc_consensus::{BlockCheckParams, BlockImport, BlockImportParams, ImportResult, LongestChain};
-use sc_consensus_aura::SlotProportion;
 use sp_blockchain::HeaderBackend;
 use sp_consensus::{Environment, Error, ProposeArgs, Proposer, SelectChain};
 use sp_runtime::traits::Header as _;
@@ -24,16 +23,10 @@ use tokio::{sync::watch, time::timeout};
 const SLOT: Duration = Duration::from_millis(SLOT_MILLIS);
 
 /// The part of a slot in which a block has to be done. The rest is for its way to the next author.
-pub fn slot_portion() -> SlotProportion {
-	SlotProportion::new(2.0 / 3.0)
-}
+pub const PORTION: f32 = 2.0 / 3.0;
 
 /// The part of that which a proposer is told of. It fills the block for two thirds of what it is told: 125 ms of the 333.
 const TOLD: f32 = 9.0 / 16.0;
-
-/// The most that a proposer is told of. After slots without a block Aura gives authors more time, and a block that is larger
-/// for that would come too late for the next author, who builds beside it, and so on.
-const MOST: Duration = Duration::from_millis(SLOT_MILLIS * 3 / 8);
 
 /// Imports blocks, and lets an author know of the one that is being imported.
 #[derive(Clone)]
@@ -85,10 +78,11 @@ async fn settled(best: impl Fn() -> BlockNumber, mut coming: watch::Receiver<Opt
 	let imported = async {
 		let mut height = best();
 		while coming.borrow_and_update().is_some_and(|number| number > height) && coming.changed().await.is_ok() {
-			match best() {
-				higher if higher > height => height = higher,
-				_ => break,
+			let reached = best();
+			if reached <= height {
+				break;
 			}
+			height = reached;
 		}
 	};
 	// Whether it came or not, what is best then is built on.
@@ -113,10 +107,6 @@ impl SelectChain<Block> for AuthorsChain {
 		settled(|| self.backend.blockchain().info().best_number, self.coming.clone()).await;
 		self.longest.best_chain().await
 	}
-
-	async fn finality_target(&self, base: Hash, max: Option<BlockNumber>) -> Result<Hash, Error> {
-		self.longest.finality_target(base, max).await
-	}
 }
 
 /// Makes proposers, or is one, that fill a block for a part of the time only.
@@ -137,7 +127,9 @@ impl<Inner: Proposer<Block>> Proposer<Block> for Early<Inner> {
 	type Proposal = Inner::Proposal;
 
 	fn propose(self, mut args: ProposeArgs<Block>) -> Self::Proposal {
-		args.max_duration = args.max_duration.mul_f32(TOLD).min(MOST);
+		// After slots without a block Aura gives authors more time. A block that is larger for that would come too late for the
+		// next author, who builds beside it, and so on.
+		args.max_duration = args.max_duration.min(SLOT.mul_f32(PORTION)).mul_f32(TOLD);
 		self.0.propose(args)
 	}
 }

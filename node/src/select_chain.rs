@@ -16,7 +16,7 @@
 use crate::service::{Backend, Client};
 use futures::{Stream, StreamExt};
 use ringfence_runtime::{opaque::Block, BlockNumber, Hash, Header};
-use sc_client_api::{Backend as _, BlockchainEvents};
+use sc_client_api::BlockchainEvents;
 use sc_consensus::LongestChain;
 use sp_blockchain::HeaderBackend;
 use sp_consensus::{Error, SelectChain};
@@ -40,19 +40,18 @@ const IDLE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct VotersChain {
 	longest: LongestChain<Backend, Block>,
-	backend: Arc<Backend>,
 	client: Arc<Client>,
 }
 
 impl VotersChain {
 	/// Selects among the blocks of `backend`, which `client` imports.
 	pub fn new(backend: Arc<Backend>, client: Arc<Client>) -> Self {
-		Self { longest: LongestChain::new(backend.clone()), backend, client }
+		Self { longest: LongestChain::new(backend), client }
 	}
 
 	/// How many blocks finality lags behind.
 	fn lag(&self) -> BlockNumber {
-		let info = self.backend.blockchain().info();
+		let info = self.client.info();
 		info.best_number.saturating_sub(info.finalized_number)
 	}
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 use ringfence_runtime::{opaque::Block, Hash, RuntimeApi};
 use sc_client_api::BlockBackend;
-use sc_consensus_aura::{ImportQueueParams, StartAuraParams};
+use sc_consensus_aura::{ImportQueueParams, SlotProportion, StartAuraParams};
 use sc_consensus_grandpa::SharedVoterState;
 use sc_service::{error::Error as ServiceError, Configuration, PruningMode, TaskManager};
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
@@ -241,7 +241,7 @@ pub fn new_full<N: Guarded>(mut config: Configuration, options: Options) -> Resu
 			keystore: keystore_container.keystore(),
 			sync_oracle: network.sync.clone(),
 			justification_sync_link: network.sync.clone(),
-			block_proposal_slot_portion: authoring::slot_portion(),
+			block_proposal_slot_portion: SlotProportion::new(authoring::PORTION),
 			max_block_proposal_slot_portion: None,
 			telemetry: None,
 			compatibility_mode: Default::default(),

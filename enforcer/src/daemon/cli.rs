@@ -715,9 +715,7 @@ fn replay_file(file: &Path, home: &[Network], config: Option<PathBuf>, json: boo
 		Some(path) => Config::load(&path).map_err(|source| CliError::Config { path, source })?.detectors,
 		None => ringfence_sensor::engine::Settings::default(),
 	};
-	if !home.is_empty() {
-		settings.home = home.to_vec();
-	}
+	settings.home = replay::home(home, &settings.home);
 	let replay = replay::replay(file, &settings)?;
 	match json {
 		true => say(replay.json()),

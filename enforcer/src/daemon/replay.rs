@@ -4,6 +4,7 @@ use super::{
 	capture::pcap::{self, PcapError},
 	random,
 };
+use ringfence_primitives::Network;
 use ringfence_sensor::{
 	detect::SettingError,
 	engine::{self, Counts, NANOS_PER_MILLI},
@@ -74,21 +75,18 @@ pub fn replay(path: &Path, settings: &engine::Settings) -> Result<Replay, Replay
 	let mut engine = Engine::new(settings, random(), |_| false)?;
 	let (mut replay, mut found, mut first, mut last) = (Replay::default(), Vec::new(), None, 0);
 	let begun = Instant::now();
-	loop {
+	replay.broken = loop {
 		let (frame, link) = match recording.next_frame() {
 			Ok(Some(next)) => next,
-			Ok(None) => break,
-			Err(source) => {
-				replay.broken = Some(at(source));
-				break;
-			}
+			Ok(None) => break None,
+			Err(source) => break Some(at(source)),
 		};
 		let from = *first.get_or_insert(frame.time);
 		last = frame.time.max(last);
 		// What makes no sense is counted by the engine.
 		let _ = engine.frame(link, frame.bytes, frame.time, 1, &mut found);
 		take(&mut replay.found, &mut found, engine.counts().frames, frame.time.saturating_sub(from));
-	}
+	};
 	let from = first.unwrap_or_default();
 	for step in (0..=AFTERWARDS).step_by(usize::try_from(engine::TICK).unwrap_or(100)) {
 		let now = last / NANOS_PER_MILLI + step;
@@ -187,6 +185,11 @@ impl Found {
 	}
 }
 
+/// The networks given on the command line, else those of the configuration.
+pub fn home(given: &[Network], configured: &[Network]) -> Vec<Network> {
+	if given.is_empty() { configured } else { given }.to_vec()
+}
+
 #[cfg(test)]
 mod tests {
 	use super::*;
@@ -254,6 +257,10 @@ mod tests {
 	fn without_a_home_nobody_is_attacked() {
 		let homeless = replayed(&recording(&[]), &engine::Settings::default());
 		assert!(matches!(homeless, Err(ReplayError::NoHome)));
+		let network = |text: &str| text.parse::<Network>().unwrap();
+		let (given, configured) = ([network("192.0.2.0/24")], [network("203.0.113.0/24")]);
+		assert_eq!(home(&given, &configured), given, "the command line goes first");
+		assert_eq!(home(&[], &configured), configured);
 	}
 
 	#[test]

@@ -76,8 +76,8 @@ impl From<Refusal> for TransactionValidityError {
 }
 
 /// Lets in only active members' transactions, within their quota, with a priority by role, by what is left of the quota, and
-/// for single items before batches. The owner of a member that may not act comes in with [`Call::rotate`] and [`Call::revoke_delegate`], to secure
-/// its keys.
+/// for single items before batches. The owner of a member that may not act comes in with [`Call::rotate`] and
+/// [`Call::revoke_delegate`], to secure its keys.
 ///
 /// Nothing of it is encoded, so a wallet that does not know it can ignore it. Beyond the quota the answer is
 /// `ExhaustsResources`: while authoring, the transaction stays in the pool for the next window.
