@@ -4,7 +4,7 @@
 
 use crate::{
 	envelope::{AnswerToken, Envelope, EnvelopeKey, Sealed},
-	AccountBytes, Ballot, Digest, Indicator, IndicatorId, Terms, Vote,
+	AccountBytes, After, Ballot, Digest, Indicator, IndicatorId, Terms,
 };
 use alloc::vec::Vec;
 use codec::Encode;
@@ -60,14 +60,14 @@ pub fn report_batch(terms: &Terms, indicators: &[Indicator]) -> Vec<u8> {
 	(INDICATORS, REPORT_BATCH, terms, indicators).encode()
 }
 
-/// `Indicators::vote(id, terms, vote)`; `terms` is [`Terms::hash`].
-pub fn vote(id: &IndicatorId, terms: &Digest, vote: Vote) -> Vec<u8> {
-	(INDICATORS, VOTE, id, terms, vote).encode()
+/// `Indicators::vote(id, terms, vote, after)`.
+pub fn vote(Ballot { id, terms, vote }: Ballot, after: Option<After>) -> Vec<u8> {
+	(INDICATORS, VOTE, id, terms, vote, after).encode()
 }
 
-/// `Indicators::vote_batch(ballots)`, at most [`MAX_BATCH`] of them.
-pub fn vote_batch(ballots: &[Ballot]) -> Vec<u8> {
-	(INDICATORS, VOTE_BATCH, ballots).encode()
+/// `Indicators::vote_batch(ballots, after)`, at most [`MAX_BATCH`] of them.
+pub fn vote_batch(ballots: &[Ballot], after: Option<After>) -> Vec<u8> {
+	(INDICATORS, VOTE_BATCH, ballots, after).encode()
 }
 
 /// `Indicators::withdraw(id)`.

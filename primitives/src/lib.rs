@@ -38,7 +38,7 @@ pub use dossier::{Contribution, Deed, Dossier, MemberInfo, MemberRole, Standing}
 pub use flow::{FlowSignature, IcmpMatch, LengthRange, PortRange, TcpFlags};
 pub use indicator::{Endpoint, Indicator, IndicatorId, Transport};
 pub use note::Note;
-pub use proposal::{Backing, Ballot, Proposal, Scope, Shown, Vote};
+pub use proposal::{After, Backing, Ballot, Proposal, Scope, Shown, Vote};
 pub use terms::{Action, Confidence, Direction, Lifetime, PacketRate, Severity, Terms, ThreatClass, Tlp};
 
 /// A public account on the chain: an sr25519 public key, as bytes.

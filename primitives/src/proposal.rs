@@ -47,6 +47,18 @@ pub struct Ballot {
 	pub vote: Vote,
 }
 
+/// The transaction that a vote is to come after: that of the report which the voter saw in the pool.
+///
+/// Until a block has it, the vote waits in the pool, so both fit into one block, in the right order. Where its account
+/// gives the nonce to something else, the vote is about nothing, and is turned away at no cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct After {
+	/// The account that signed it.
+	pub signer: AccountBytes,
+	/// Its nonce.
+	pub nonce: u32,
+}
+
 /// What a member's delegate may be trusted with. The member's own key may do everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub enum Scope {
@@ -93,4 +105,6 @@ pub struct Shown {
 	pub proposal: Proposal,
 	/// What stands behind it.
 	pub backing: Backing,
+	/// The transaction that reports it, where that is known from the pool only.
+	pub after: Option<After>,
 }

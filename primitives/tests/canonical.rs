@@ -133,7 +133,8 @@ proptest! {
 		let proposal =
 			Proposal { id: indicator.id(), indicator, terms, reporter: [1; 32], proposed_at: at, disputed: true };
 		round(&proposal);
-		round(&Shown { proposal, backing: Backing { trust: 800, witnesses: 2, approvals: 3 } });
+		let backing = Backing { trust: 800, witnesses: 2, approvals: 3 };
+		round(&Shown { proposal, backing, after: Some(After { signer: [2; 32], nonce: 7 }) });
 	}
 
 	#[test]

@@ -61,6 +61,10 @@ pub type TxExtension = (
 	frame_system::CheckNonce<Runtime>,
 	frame_system::CheckWeight<Runtime>,
 );
+/// The nonce that is in it.
+pub fn nonce((.., frame_system::CheckNonce(nonce), _): &TxExtension) -> Nonce {
+	*nonce
+}
 /// A transaction.
 pub type UncheckedExtrinsic =
 	generic::UncheckedExtrinsic<MultiAddress<AccountId, ()>, RuntimeCall, Signature, TxExtension>;
@@ -101,7 +105,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 	spec_version: 2,
 	impl_version: 1,
 	apis: apis::RUNTIME_API_VERSIONS,
-	transaction_version: 2,
+	transaction_version: 3,
 	// Values lie in the leaves of the state's trie: they are small, and a node for each would be one more to write.
 	system_version: 0,
 };
@@ -116,7 +120,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 	spec_version: 3,
 	impl_version: 1,
 	apis: apis::RUNTIME_API_VERSIONS,
-	transaction_version: 2,
+	transaction_version: 3,
 	system_version: 0,
 };
 

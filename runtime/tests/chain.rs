@@ -4,13 +4,21 @@ mod common;
 
 use codec::Encode;
 use common::*;
-use frame_support::{assert_noop, assert_ok, traits::KeyOwnerProofSystem, BoundedVec};
+use frame_support::{
+	assert_noop, assert_ok,
+	storage::{with_transaction, TransactionOutcome},
+	traits::KeyOwnerProofSystem,
+	BoundedVec,
+};
 use pallet_tiers::{api::runtime_decl_for_tiers_api::TiersApi, Role};
-use ringfence_primitives::{MemberRole, Network};
+use ringfence_primitives::{Address, After, Ballot, Indicator, MemberRole, Network, Vote};
 use ringfence_runtime::{presets, *};
 use sp_core::crypto::key_types::AURA;
 use sp_keystore::{testing::MemoryKeystore, KeystoreExt};
-use sp_runtime::DispatchError;
+use sp_runtime::{
+	transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidity, ValidTransaction},
+	DispatchError,
+};
 
 /// A chain of the `local` preset whose node has a keystore.
 fn chain_with_keystore() -> sp_io::TestExternalities {
@@ -208,5 +216,60 @@ fn a_block_of_signed_transactions_is_made_and_strangers_are_not_in_it() {
 		assert!(results[1].is_err(), "a stranger's transaction is not applied");
 		assert!(results[2].unwrap().is_err(), "a member's is, and fails");
 		assert_eq!(Tiers::active_role(&account("//first")), Some(Role::Subscriber { isp: account("//Alice") }));
+	});
+}
+
+/// What a pool makes of a transaction.
+fn pooled(transaction: UncheckedExtrinsic) -> TransactionValidity {
+	with_transaction(|| {
+		let hash = System::parent_hash();
+		let validity = Executive::validate_transaction(TransactionSource::External, transaction, hash);
+		TransactionOutcome::Rollback(Ok::<_, DispatchError>(validity))
+	})
+	.unwrap()
+}
+
+#[test]
+fn votes_wait_for_the_report_that_they_come_after_and_cost_nothing_where_there_is_none() {
+	chain(presets::LOCAL).execute_with(|| {
+		let host = |last| Indicator::Host(Address::V4([198, 18, 0, last]));
+		let ballot = |last| Ballot { id: host(last).id(), terms: terms().hash(), vote: Vote::Approve };
+		let batch = |items: &[u8], after| IndicatorsCall::vote_batch {
+			ballots: BoundedVec::truncate_from(items.iter().map(|item| ballot(*item)).collect()),
+			after,
+		};
+		let single = |last, after| {
+			let Ballot { id, terms, vote } = ballot(last);
+			IndicatorsCall::vote { id, terms, vote, after }
+		};
+		let report = IndicatorsCall::report_batch {
+			terms: terms(),
+			indicators: BoundedVec::truncate_from(vec![host(1), host(2)]),
+		};
+		let report = signed("//Alice", 0, report);
+		let after = |nonce| Some(After { signer: account("//Alice").into(), nonce });
+		let tag = pooled(report.clone()).unwrap().provides;
+		for vote in [batch(&[1, 2], after(0)), single(1, after(0))] {
+			assert_eq!(pooled(signed("//Bob", 0, vote)).unwrap().requires, tag);
+		}
+		assert_eq!(pooled(signed("//Bob", 0, single(1, None))).unwrap().requires, [] as [Vec<u8>; 0]);
+
+		// Both fit into one block, in this order.
+		let results = block(vec![report, signed("//Bob", 0, batch(&[1, 2], after(0)))]);
+		assert!(results.iter().all(|result| matches!(result, Ok(Ok(())))), "{results:?}");
+		for item in [1, 2] {
+			assert_eq!(pallet_indicators::Records::<Runtime>::get(host(item).id()).unwrap().votes.len(), 2);
+		}
+
+		// What came in the place of a report is none: votes on it are not taken, so they spend neither nonce nor quota.
+		let other = TiersCall::enrol { account: account("//first") };
+		assert_eq!(block(vec![signed("//Alice", 1, other)]), [Ok(Ok(()))]);
+		let refused = Err(InvalidTransaction::Custom(configs::NOTHING_TO_VOTE_ON).into());
+		for vote in [batch(&[3, 4], after(1)), single(3, after(1))] {
+			assert_eq!(pooled(signed("//Bob", 1, vote.clone())), refused);
+			assert_eq!(block(vec![signed("//Bob", 1, vote)]), [refused.clone().map(|_: ValidTransaction| Ok(()))]);
+		}
+		// One that is on record is enough: each item of a batch succeeds or fails by itself.
+		assert!(pooled(signed("//Charlie", 0, batch(&[3, 2], after(1)))).unwrap().requires.is_empty());
 	});
 }

@@ -9,7 +9,7 @@ use pallet_indicators::{ChangeLog, Digest, Head, ProtectedNetworks};
 use ringfence_primitives::{
 	call,
 	envelope::{ENVELOPE_LEN, MAX_SEALED_LEN},
-	keys, Address, Ballot, Indicator, Vote,
+	keys, Address, After, Ballot, Indicator, Vote,
 };
 use ringfence_runtime::*;
 use sp_runtime::traits::TransactionExtension;
@@ -29,7 +29,8 @@ fn enforcers_write_reports_and_votes_as_the_runtime_reads_them() {
 		IndicatorsCall::report_provisionally { indicator: indicator.clone(), terms: terms() },
 		call::report_provisionally(&indicator, &terms()),
 	);
-	same(IndicatorsCall::vote { id, terms: [5; 32], vote }, call::vote(&id, &[5; 32], vote));
+	let (ballot, after) = (Ballot { id, terms: [5; 32], vote }, Some(After { signer: [8; 32], nonce: 9 }));
+	same(IndicatorsCall::vote { id, terms: [5; 32], vote, after }, call::vote(ballot, after));
 	same(IndicatorsCall::withdraw { id }, call::withdraw(&id));
 	same(IndicatorsCall::dispute { id }, call::dispute(&id));
 
@@ -38,10 +39,10 @@ fn enforcers_write_reports_and_votes_as_the_runtime_reads_them() {
 		IndicatorsCall::report_batch { terms: terms(), indicators: BoundedVec::truncate_from(indicators.clone()) },
 		call::report_batch(&terms(), &indicators),
 	);
-	let ballots = vec![Ballot { id, terms: [5; 32], vote }, Ballot { id: [6; 32], terms: [7; 32], vote: Vote::Reject }];
+	let ballots = vec![ballot, Ballot { id: [6; 32], terms: [7; 32], vote: Vote::Reject }];
 	same(
-		IndicatorsCall::vote_batch { ballots: BoundedVec::truncate_from(ballots.clone()) },
-		call::vote_batch(&ballots),
+		IndicatorsCall::vote_batch { ballots: BoundedVec::truncate_from(ballots.clone()), after },
+		call::vote_batch(&ballots, after),
 	);
 }
 

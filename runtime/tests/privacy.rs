@@ -77,7 +77,7 @@ fn nothing_in_state_or_events_points_from_what_was_promoted_to_the_household() {
 			0,
 			IndicatorsCall::report { indicator: indicator.clone(), terms: terms.clone() },
 		)]));
-		let vote = IndicatorsCall::vote { id, terms: terms.hash(), vote: Vote::Approve };
+		let vote = IndicatorsCall::vote { id, terms: terms.hash(), vote: Vote::Approve, after: None };
 		innocent(block(vec![signed("//Bob", 0, vote.clone()), signed("//Charlie", 0, vote)]));
 		assert_eq!(pallet_indicators::ActiveCount::<Runtime>::get(), 1, "it was promoted");
 

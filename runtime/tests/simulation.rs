@@ -444,7 +444,9 @@ impl Simulation {
 			}
 		}
 		if !ballots.is_empty() {
-			assert_ok!(self.act(isp, Call::vote_batch { ballots: BoundedVec::try_from(ballots).expect("a few") }));
+			assert_ok!(
+				self.act(isp, Call::vote_batch { ballots: BoundedVec::try_from(ballots).expect("a few"), after: None })
+			);
 		}
 	}
 

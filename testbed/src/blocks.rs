@@ -118,7 +118,8 @@ pub async fn blocks(settings: &Settings) -> Result<()> {
 	drop(active);
 	bench.fill("votes that overturn, in batches", &disputed, votes(&[last], everything, Vote::Reject)).await?;
 	let hash = terms().hash();
-	let overturn = singles(last, ACTIVE, |n| call::vote(&flow(ACTIVE_FROM + n).id(), &hash, Vote::Reject));
+	let reject = |n| Ballot { id: flow(ACTIVE_FROM + n).id(), terms: hash, vote: Vote::Reject };
+	let overturn = singles(last, ACTIVE, |n| call::vote(reject(n), None));
 	bench.fill("single votes that overturn", &disputed, vec![overturn]).await?;
 	bench.wait("endings of disputes", &disputed, DISPUTE).await?;
 	drop(disputed);
@@ -168,7 +169,7 @@ fn votes<'a>(voters: &[&'a sr25519::Pair], numbers: Range<usize>, vote: Vote) ->
 	let (hash, first) = (terms().hash(), numbers.start);
 	let vote = move |range: Range<usize>| {
 		let ballot = |n: usize| Ballot { id: flow(first + n).id(), terms: hash, vote };
-		call::vote_batch(&range.map(ballot).collect::<Vec<_>>())
+		call::vote_batch(&range.map(ballot).collect::<Vec<_>>(), None)
 	};
 	voters.iter().map(|&voter| batches(voter, numbers.len(), vote)).collect()
 }

@@ -4,13 +4,14 @@ use crate::{
 	error::{Context, Error, Result},
 	now_ms,
 	process::Journal,
+	PATIENCE,
 };
 use codec::Decode;
 use jsonrpsee::{
 	core::{
 		client::{ClientT, Subscription, SubscriptionClientT},
 		params::ArrayParams,
-		DeserializeOwned,
+		ClientError, DeserializeOwned,
 	},
 	rpc_params,
 	ws_client::{WsClient, WsClientBuilder},
@@ -20,7 +21,7 @@ use ringfence_enforcer::core::{
 	frame::{BlockRef, Frame},
 	hex,
 };
-use ringfence_primitives::{keys, AccountBytes, Change, ChangeKind, IndicatorId, LogHead};
+use ringfence_primitives::{keys, AccountBytes, After, Change, ChangeKind, IndicatorId, LogHead};
 use ringfence_runtime::{AccountId, Hash, Runtime, RuntimeEvent};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -28,6 +29,9 @@ use sp_core::{crypto::Ss58Codec, sr25519, Pair};
 use sp_crypto_hashing::twox_128;
 use std::{ops::RangeInclusive, time::Duration};
 use tokio::time::{sleep, timeout, Instant};
+
+/// Between two looks at what a node knows.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// Where the change log stands; as in `ringfence_status`.
 #[derive(Clone, Debug, Deserialize)]
@@ -344,6 +348,24 @@ impl Chain {
 	/// The nonce of the account's next transaction, those in the node's pool counted.
 	pub async fn next_nonce(&self, signer: &sr25519::Pair) -> Result<u32> {
 		self.ask("system_accountNextIndex", rpc_params![signer.public().to_ss58check()]).await
+	}
+
+	/// Waits until the node's pool has the transaction, or a block. A vote that is submitted earlier waits in the pool, and is
+	/// not passed on at once when its time has come.
+	pub async fn has(&self, After { signer, nonce }: After) -> Result<()> {
+		let address = sr25519::Public::from_raw(signer).to_ss58check();
+		let known = async {
+			loop {
+				match self.ask::<u32>("system_accountNextIndex", rpc_params![&address]).await {
+					Ok(next) if next > nonce => return Ok(()),
+					// The state of a block that has just lost against another is gone.
+					Err(Error::Rpc { source, .. }) if matches!(*source, ClientError::Call(_)) => {}
+					answer => drop(answer?),
+				}
+				sleep(GLANCE).await;
+			}
+		};
+		within(PATIENCE, "a transaction to reach the pool", known).await
 	}
 
 	/// The nonce of the first transaction of `signer` that the best block's state does not know of.

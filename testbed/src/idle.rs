@@ -7,7 +7,10 @@ use crate::{
 	relay::{Bytes, Counter},
 	Site, PATIENCE,
 };
-use ringfence_enforcer::{core::hex, daemon::key::Keys};
+use ringfence_enforcer::{
+	core::hex,
+	daemon::{config::HEARTBEAT, key::Keys},
+};
 use sp_core::Pair;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 use tokio::time::{sleep, Instant};
@@ -19,12 +22,12 @@ const DAY: f64 = 86_400.0;
 /// What the measurement is asked for.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {
-	/// Minutes to measure for, after the enforcer has begun; a few heartbeats should fall into them
-	#[arg(long, value_name = "MINUTES", default_value_t = 62)]
-	pub minutes: u64,
-	/// The pace at which proofs are asked for, as in [chain] heartbeat; the enforcer's own choice when none
-	#[arg(long, value_name = "TIME")]
-	pub heartbeat: Option<humantime::Duration>,
+	/// How many heartbeats to measure for, after half a pause from one to the next
+	#[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
+	pub heartbeats: u32,
+	/// The pace at which proofs are asked for, as in [chain] heartbeat
+	#[arg(long, value_name = "TIME", default_value_t = HEARTBEAT.into())]
+	pub heartbeat: humantime::Duration,
 	/// Print one JSON object instead of text
 	#[arg(long)]
 	pub json: bool,
@@ -39,21 +42,12 @@ pub async fn idle(settings: &Settings) -> Result<()> {
 	let enforcer = Process::start("gateway", gateway(&work, &counter.url, settings)?, work.log("gateway"))?;
 	let journal = enforcer.journal();
 	journal.wait("\"connected\"", PATIENCE, |line| line.is("connected")).await?;
-	// The beginning is not rest: what was decided so far is fetched, and proven.
-	let begun = async {
-		let (mut before, mut quiet) = (counter.bytes(), Instant::now());
-		while quiet.elapsed() < Duration::from_secs(3) {
-			sleep(Duration::from_millis(200)).await;
-			let now = counter.bytes();
-			if now != before {
-				(before, quiet) = (now, Instant::now());
-			}
-		}
-		before
-	};
-	let begun = begun.await;
-	let (start, cpu) = (Instant::now(), enforcer.cpu_time());
-	sleep(Duration::from_secs(settings.minutes * 60)).await;
+	// The beginning is not rest: what was decided so far is fetched, and proven. From the middle between two heartbeats on,
+	// whole ones are counted.
+	let pace = Duration::from(settings.heartbeat);
+	sleep(pace / 2).await;
+	let (begun, start, cpu) = (counter.bytes(), Instant::now(), enforcer.cpu_time());
+	sleep(pace * settings.heartbeats).await;
 	let (took, end, cpu) = (start.elapsed().as_secs_f64(), counter.bytes(), enforcer.cpu_time() - cpu);
 	if !journal.is_running() {
 		let what = "the measurement to end".to_owned();
@@ -90,9 +84,9 @@ fn gateway(work: &WorkDir, endpoint: &str, settings: &Settings) -> Result<std::p
 	let secret = Site::A.isp_secret();
 	let provider = Keys::of(&secret)
 		.ok_or_else(|| Error::Malformed { what: format!("the secret {secret}"), cause: "no key".into() })?;
-	let heartbeat = settings.heartbeat.map(|pace| format!("heartbeat = \"{pace}\"\n")).unwrap_or_default();
+	let heartbeat = settings.heartbeat;
 	let text = format!(
-		"state-dir = \"{}\"\n\n[chain]\nendpoints = [\"{endpoint}\"]\n{heartbeat}\n[firewall]\nmode = \"dry-run\"\n\n\
+		"state-dir = \"{}\"\n\n[chain]\nendpoints = [\"{endpoint}\"]\nheartbeat = \"{heartbeat}\"\n\n[firewall]\nmode = \"dry-run\"\n\n\
 		 [account]\nkey-file = \"{}\"\n\n[subscriber]\nprovider = \"{}\"\nprovider-key = \"{}\"\n",
 		work.folder("gateway/state")?.display(),
 		key.display(),

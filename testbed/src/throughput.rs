@@ -1,8 +1,8 @@
 //! Figures about lists: how many indicators a second the chain takes in batches, and what a single report feels of it.
 //!
 //! Four real nodes share the machine. Each ISP reports its quarter of the list in batches, one every slot, and approves
-//! the others' as soon as they are in a block. Once a second one more indicator is reported by itself, with keys of its
-//! own, as an alert would be, and the other three ISPs vote as soon as it is in the pool.
+//! the others' as soon as they are in the pool. Once a second one more indicator is reported by itself, with keys of its
+//! own, as an alert would be, and the other three ISPs vote just as soon.
 
 use crate::{
 	chain::{next, value_key, within, Chain},
@@ -12,16 +12,12 @@ use crate::{
 	Site, PATIENCE,
 };
 use frame_support::{dispatch::DispatchClass, traits::Get};
-use futures::{
-	future::try_join_all,
-	stream::{FuturesUnordered, StreamExt},
-	try_join,
-};
+use futures::{future::try_join_all, try_join};
 use jsonrpsee::core::ClientError;
 use ringfence_enforcer::core::extrinsic::{self, Anchor};
 use ringfence_primitives::{
-	call, Action, Address, Ballot, ChangeKind, Confidence, Direction, Indicator, IndicatorId, Lifetime, Note, Severity,
-	Terms, ThreatClass, Tlp, Vote,
+	call, Action, Address, After, Ballot, ChangeKind, Confidence, Direction, Indicator, IndicatorId, Lifetime, Note,
+	Severity, Terms, ThreatClass, Tlp, Vote,
 };
 use ringfence_runtime::{Runtime, RuntimeCall, SLOT_MILLIS};
 use serde_json::{json, Value};
@@ -34,7 +30,7 @@ use std::{
 	time::Duration,
 };
 use tokio::{
-	sync::{mpsc, watch, Mutex},
+	sync::{mpsc, Mutex},
 	time::{interval_at, Instant},
 };
 
@@ -78,8 +74,6 @@ struct Signer<'a> {
 	anchor: Anchor,
 	/// The nonce of the next transaction.
 	next: Mutex<u32>,
-	/// That of the first which the best block's state does not know of.
-	known: watch::Sender<u32>,
 	/// The calls of the newest transactions, and for how many best blocks each has not been in the state.
 	out: RefCell<BTreeMap<u32, (Vec<u8>, u32)>>,
 	/// Bytes that it has submitted.
@@ -97,21 +91,20 @@ impl<'a> Signer<'a> {
 			pair,
 			anchor,
 			next: Mutex::new(nonce),
-			known: watch::Sender::new(nonce),
 			out: RefCell::default(),
 			bytes: Cell::new(0),
 			again: Cell::new(0),
 		})
 	}
 
-	/// Submits a call, one at a time. Returns its nonce.
-	async fn submit(&self, call: Vec<u8>) -> Result<u32> {
+	/// Submits a call, one at a time. Returns what names the transaction.
+	async fn submit(&self, call: Vec<u8>) -> Result<After> {
 		let mut next = self.next.lock().await;
 		let nonce = *next;
 		self.send(&call, nonce).await?;
 		self.out.borrow_mut().insert(nonce, (call, 0));
 		*next += 1;
-		Ok(nonce)
+		Ok(After { signer: self.pair.public().0, nonce })
 	}
 
 	/// Hands a call to the pool. That it does not take it is no error: what counts is whether a block has it in the end.
@@ -136,30 +129,23 @@ impl<'a> Signer<'a> {
 				for (nonce, (_, blocks)) in out.iter_mut() {
 					*blocks = if *nonce < known { 0 } else { *blocks + 1 };
 				}
-				out.get_mut(&known).filter(|(_, blocks)| *blocks > PATIENCE_BLOCKS).map(|(call, blocks)| {
+				let overdue = out.iter_mut().filter(|(_, (_, blocks))| *blocks > PATIENCE_BLOCKS);
+				let renew = |(nonce, (call, blocks)): (&u32, &mut (Vec<u8>, u32))| {
 					*blocks = 0;
-					call.clone()
-				})
+					(*nonce, call.clone())
+				};
+				overdue.map(renew).collect::<Vec<_>>()
 			};
-			self.known.send_if_modified(|newest| std::mem::replace(newest, known.max(*newest)) < known);
-			if let Some(call) = lost {
-				self.again.set(self.again.get() + 1);
-				self.send(&call, known).await?;
+			self.again.set(self.again.get() + lost.len() as u64);
+			for (nonce, call) in lost {
+				self.send(&call, nonce).await?;
 			}
 		}
 	}
-
-	/// Waits until the best block's state knows of the transaction with this nonce.
-	async fn included(&self, nonce: u32) -> Result<()> {
-		let mut known = self.known.subscribe();
-		// The sender lives as long as this account.
-		let known = async {
-			let _ = known.wait_for(|known| *known > nonce).await;
-			Ok(())
-		};
-		within(PATIENCE, "a transaction to be in a block", known).await.map_err(|error| self.node.explain(error))
-	}
 }
+
+/// Votes to cast, and what they come after.
+type Poll = (Rc<[Ballot]>, After);
 
 /// What has happened so far; shared by all that goes on at once, on one thread.
 #[derive(Default)]
@@ -300,13 +286,13 @@ fn desk(site: Site) -> String {
 	format!("{}//desk", site.isp_secret())
 }
 
-/// Reports one ISP's quarter of the list, in batches, and has the others vote on each as soon as it is in a block.
+/// Reports one ISP's quarter of the list, in batches, and has the others vote on each as soon as it is in the pool.
 async fn report(
 	signer: &Signer<'_>,
 	place: usize,
 	settings: &Settings,
 	start: Instant,
-	others: Vec<mpsc::UnboundedSender<Rc<[Ballot]>>>,
+	others: Vec<mpsc::UnboundedSender<Poll>>,
 	tally: &Tally,
 ) -> Result<()> {
 	let (isps, length) = (Site::ALL.len() as u64, Duration::from_secs(settings.seconds));
@@ -314,50 +300,37 @@ async fn report(
 	let hash = terms.hash();
 	// Spread over the slot, so that the four do not all come at once.
 	let mut ticks = interval_at(start + SLOT * place as u32 / isps as u32, SLOT);
-	let mut under_way = FuturesUnordered::new();
 	let (mut sent, mut running) = (0_u64, true);
-	while running || !under_way.is_empty() {
-		tokio::select! {
-			_ = ticks.tick(), if running => {
-				let elapsed = start.elapsed().min(length);
-				running = elapsed < length;
-				let due = settings.rate * elapsed.as_millis() as u64 / (1_000 * isps);
-				while sent < due {
-					let end = due.min(sent + call::GOOD_BATCH as u64);
-					// Every fourth address: the ISPs' lists have nothing in common. Far fewer than 2^28.
-					let indicators: Vec<_> = (sent..end).map(|n| host(LISTS + (n * isps) as u32 + place as u32)).collect();
-					let nonce = signer.submit(call::report_batch(&terms, &indicators)).await?;
-					tally.reported.set(tally.reported.get() + (end - sent));
-					sent = end;
-					let ballots: Rc<[Ballot]> = indicators
-						.iter()
-						.map(|indicator| Ballot { id: indicator.id(), terms: hash, vote: Vote::Approve })
-						.collect();
-					under_way.push(async move { signer.included(nonce).await.map(|()| ballots) });
-				}
-			},
-			Some(done) = under_way.next() => {
-				let ballots = done?;
-				for other in &others {
-					// A voter ends early only with an error, which ends everything.
-					let _ = other.send(ballots.clone());
-				}
-			},
+	while running {
+		ticks.tick().await;
+		let elapsed = start.elapsed().min(length);
+		running = elapsed < length;
+		let due = settings.rate * elapsed.as_millis() as u64 / (1_000 * isps);
+		while sent < due {
+			let end = due.min(sent + call::GOOD_BATCH as u64);
+			// Every fourth address: the ISPs' lists have nothing in common. Far fewer than 2^28.
+			let indicators: Vec<_> = (sent..end).map(|n| host(LISTS + (n * isps) as u32 + place as u32)).collect();
+			let after = signer.submit(call::report_batch(&terms, &indicators)).await?;
+			tally.reported.set(tally.reported.get() + (end - sent));
+			sent = end;
+			let ballots: Rc<[Ballot]> = indicators
+				.iter()
+				.map(|indicator| Ballot { id: indicator.id(), terms: hash, vote: Vote::Approve })
+				.collect();
+			for other in &others {
+				// A voter ends early only with an error, which ends everything.
+				let _ = other.send((ballots.clone(), after));
+			}
 		}
 	}
 	Ok(())
 }
 
-/// Votes for one ISP, in batches of all that has come in.
-async fn vote(signer: &Signer<'_>, mut ballots: mpsc::UnboundedReceiver<Rc<[Ballot]>>) -> Result<()> {
-	while let Some(first) = ballots.recv().await {
-		let mut waiting = first.to_vec();
-		while let Ok(more) = ballots.try_recv() {
-			waiting.extend_from_slice(&more);
-		}
-		for batch in waiting.chunks(call::GOOD_BATCH) {
-			signer.submit(call::vote_batch(batch)).await?;
-		}
+/// Votes for one ISP on what comes in, once its node has it.
+async fn vote(signer: &Signer<'_>, mut polls: mpsc::UnboundedReceiver<Poll>) -> Result<()> {
+	while let Some((ballots, after)) = polls.recv().await {
+		signer.node.chain.has(after).await?;
+		signer.submit(call::vote_batch(&ballots, Some(after))).await?;
 	}
 	Ok(())
 }
@@ -372,11 +345,15 @@ async fn alert(desks: &[Signer<'_>], settings: &Settings, start: Instant, tally:
 		let indicator = host(ALERTS + number);
 		let id = indicator.id();
 		tally.alerts.borrow_mut().insert(id, Instant::now());
-		desks[place].submit(call::report(&indicator, &terms)).await?;
+		let after = desks[place].submit(call::report(&indicator, &terms)).await?;
 		tally.reported.set(tally.reported.get() + 1);
-		let vote = call::vote(&id, &hash, Vote::Approve);
+		let vote = call::vote(Ballot { id, terms: hash, vote: Vote::Approve }, Some(after));
 		let others = desks.iter().enumerate().filter(|(other, _)| *other != place);
-		try_join_all(others.map(|(_, desk)| desk.submit(vote.clone()))).await?;
+		let votes = others.map(|(_, desk)| async {
+			desk.node.chain.has(after).await?;
+			desk.submit(vote.clone()).await
+		});
+		try_join_all(votes).await?;
 	}
 	Ok(())
 }

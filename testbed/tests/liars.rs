@@ -11,7 +11,8 @@ use ringfence_enforcer::{
 	daemon::status::{self, Status},
 };
 use ringfence_primitives::{
-	call, Action, Confidence, Direction, Indicator, Lifetime, Network, Note, Severity, Terms, ThreatClass, Tlp, Vote,
+	call, Action, Ballot, Confidence, Direction, Indicator, Lifetime, Network, Note, Severity, Terms, ThreatClass, Tlp,
+	Vote,
 };
 use ringfence_testbed::{
 	chain::within,
@@ -85,7 +86,7 @@ async fn block(network: &Loopback, host: &str) -> Result<u64> {
 	let (id, hash) = (indicator.id(), terms.hash());
 	let mut number = 0;
 	for site in [Site::B, Site::C] {
-		let vote = call::vote(&id, &hash, Vote::Approve);
+		let vote = call::vote(Ballot { id, terms: hash, vote: Vote::Approve }, None);
 		number = network.call_encoded("a vote", &key(&site.isp_secret())?, &vote).await?;
 	}
 	network.await_finality(number).await?;

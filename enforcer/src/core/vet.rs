@@ -104,7 +104,7 @@ impl Opinion {
 
 /// What the policy thinks of a proposal. `seen_ago`: milliseconds since the own sensors saw all of it, if they did.
 pub fn vet(policy: &VettingPolicy, lists: &Lists, shown: &Shown, seen_ago: Option<Millis>) -> Opinion {
-	let Shown { proposal: Proposal { indicator, terms, reporter, disputed, .. }, backing } = shown;
+	let Shown { proposal: Proposal { indicator, terms, reporter, disputed, .. }, backing, .. } = shown;
 	let scope = || match indicator {
 		Indicator::Flow(flow) if flow.source.is_none() => {
 			undue(&policy.origins, policy.widest_destination(), flow, terms, reporter)
@@ -308,7 +308,7 @@ mod tests {
 			proposed_at: 0,
 			disputed: false,
 		};
-		Shown { proposal, backing: Backing { trust: 800, witnesses: 1, approvals: 1 } }
+		Shown { proposal, backing: Backing { trust: 800, witnesses: 1, approvals: 1 }, after: None }
 	}
 
 	fn peer(text: &str, confidence: u8, severity: Severity) -> Shown {

@@ -202,7 +202,7 @@ struct RawConfig {
 struct RawChain {
 	endpoints: Vec<String>,
 	genesis: Option<String>,
-	#[serde(default = "half_hour", with = "humantime_serde")]
+	#[serde(default = "heartbeat", with = "humantime_serde")]
 	heartbeat: Duration,
 	#[serde(default, with = "humantime_serde")]
 	stale_after: Option<Duration>,
@@ -210,8 +210,11 @@ struct RawChain {
 	pin: Option<String>,
 }
 
-fn half_hour() -> Duration {
-	Duration::from_secs(30 * 60)
+/// How often a node is asked for a proof when nothing is configured.
+pub const HEARTBEAT: Duration = Duration::from_secs(30 * 60);
+
+fn heartbeat() -> Duration {
+	HEARTBEAT
 }
 
 #[derive(Deserialize)]

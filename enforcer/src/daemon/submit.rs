@@ -19,7 +19,7 @@ use crate::core::{extrinsic, hex};
 use ringfence_primitives::{
 	call,
 	envelope::{AnswerToken, Envelope, EnvelopeKey, Sealed},
-	AccountBytes, Ballot, Digest, Indicator, Terms, Vote,
+	AccountBytes, After, Ballot, Digest, Indicator, Terms,
 };
 use sp_core::{
 	crypto::{Ss58AddressFormat, Ss58Codec},
@@ -56,15 +56,13 @@ pub enum Call {
 	Provisional(Box<(Indicator, Terms)>),
 	/// Report several indicators under the same terms: [`call::MAX_BATCH`] at most.
 	ReportBatch(Box<(Terms, Vec<Indicator>)>),
-	/// Vote on the indicator under these terms.
+	/// Vote on indicators: [`call::MAX_BATCH`] at most.
 	Vote {
-		/// [`Terms::hash`].
-		terms: Digest,
-		/// What is said of it.
-		vote: Vote,
+		/// What is said of each.
+		ballots: Vec<Ballot>,
+		/// What they come after.
+		after: Option<After>,
 	},
-	/// Vote on several indicators: [`call::MAX_BATCH`] at most.
-	VoteBatch(Vec<Ballot>),
 	/// Take the own report back.
 	Withdraw,
 	/// Say that the indicator should not be active.
@@ -94,7 +92,6 @@ impl Call {
 			Self::Provisional(_) => "report_provisionally",
 			Self::ReportBatch(_) => "report_batch",
 			Self::Vote { .. } => "vote",
-			Self::VoteBatch(_) => "vote_batch",
 			Self::Withdraw => "withdraw",
 			Self::Dispute => "dispute",
 			Self::Send { .. } => "send",
@@ -110,8 +107,10 @@ impl Call {
 			Self::Report(report) => call::report(&report.0, &report.1),
 			Self::Provisional(report) => call::report_provisionally(&report.0, &report.1),
 			Self::ReportBatch(reports) => call::report_batch(&reports.0, &reports.1),
-			Self::Vote { terms, vote } => call::vote(id, terms, *vote),
-			Self::VoteBatch(ballots) => call::vote_batch(ballots),
+			Self::Vote { ballots, after } => match ballots[..] {
+				[ballot] => call::vote(ballot, *after),
+				_ => call::vote_batch(ballots, *after),
+			},
 			Self::Withdraw => call::withdraw(id),
 			Self::Dispute => call::dispute(id),
 			Self::Send { to, envelope } => call::send(to, envelope),
@@ -462,6 +461,7 @@ fn refuse(board: &Board, job: &Job, cause: &str) {
 #[cfg(test)]
 mod tests {
 	use super::*;
+	use ringfence_primitives::Vote;
 
 	#[test]
 	fn addresses_are_those_of_the_wallets() {
@@ -524,7 +524,11 @@ mod tests {
 		for (call, place) in [
 			(Call::Withdraw, [11, 2]),
 			(Call::Dispute, [11, 6]),
-			(Call::VoteBatch(Vec::new()), [11, 8]),
+			(
+				Call::Vote { ballots: vec![Ballot { id: [2; 32], terms: [3; 32], vote: Vote::Reject }], after: None },
+				[11, 1],
+			),
+			(Call::Vote { ballots: Vec::new(), after: None }, [11, 8]),
 			(Call::Send { to: [1; 32], envelope: envelope.clone() }, [12, 0]),
 			(Call::Answer(Vec::new()), [12, 1]),
 			(Call::SetWhitelist(envelope), [12, 2]),

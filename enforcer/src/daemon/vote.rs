@@ -1,8 +1,7 @@
 //! An ISP's votes: proposals in, the vetting policy, votes out.
 //!
-//! A report that is shown alone is voted on alone and at once: the vote can ride in the report's own block. Proposals that
-//! are shown together, as out of a batch, are voted on together. Nothing ties a batch of votes to the block of the
-//! reports, and in front of them it would be lost, so it waits until the node shows them again, out of a block.
+//! A vote on what is only in the pool names the report's transaction, comes after it, and can ride in its block. What one
+//! transaction reports is voted on together.
 
 use super::{
 	chain::{ChainError, Connection},
@@ -17,27 +16,13 @@ use crate::core::{
 	vet::{vet, Lists, Opinion, VettingPolicy},
 };
 use codec::DecodeAll;
-use ringfence_primitives::{call::GOOD_BATCH, AccountBytes, Ballot, IndicatorId, Millis, Shown};
-use std::{
-	collections::BTreeMap,
-	future::pending,
-	sync::Arc,
-	time::{Duration, Instant},
-};
-use tokio::time::sleep_until;
+use ringfence_primitives::{call::GOOD_BATCH, AccountBytes, After, Ballot, Millis, Shown};
+use std::sync::Arc;
 use tracing::{info, warn};
 
 /// Time in which a proposal that is sent again (from the pool and then from its block, after a reconnection or a fork) is
 /// not voted on again: the vote is on its way. The node asks again for what it still misses after ten blocks.
 const ON_ITS_WAY: Millis = 4_000;
-/// Time for which a proposal is known to be on chain once it was shown a second time.
-const KNOWN: Millis = 60_000;
-/// Time in which votes that go together are gathered.
-const GATHER: Duration = Duration::from_millis(5);
-/// Time for which votes on what came together wait to see it in a block: two slots.
-const HOLD: Duration = Duration::from_secs(1);
-/// Votes that wait at most. Beyond that they go out as they come.
-const MAX_HELD: usize = 32 * GOOD_BATCH;
 /// Lines about what is no proposal, a minute.
 const COMPLAINTS: u32 = 60;
 
@@ -50,63 +35,7 @@ pub struct Voter {
 	submitter: Submitter,
 	board: Arc<Board>,
 	seen: Recent,
-	shown: Recent,
 	complaints: Bucket,
-	polls: Polls,
-}
-
-/// Votes on what came together, until they are cast.
-#[derive(Debug, Default)]
-struct Polls {
-	/// They wait for their block, since then.
-	held: BTreeMap<IndicatorId, Ballot>,
-	held_since: Option<Instant>,
-	/// They wait for company, since then.
-	ready: Vec<Ballot>,
-	ready_since: Option<Instant>,
-}
-
-impl Polls {
-	/// Takes a vote in; `on_chain` says whether it need not wait for the block.
-	fn add(&mut self, ballot: Ballot, on_chain: bool, now: Instant) {
-		if on_chain || self.held.len() >= MAX_HELD {
-			self.ready.push(ballot);
-			self.ready_since.get_or_insert(now);
-		} else {
-			self.held.insert(ballot.id, ballot);
-			self.held_since.get_or_insert(now);
-		}
-	}
-
-	/// Forgets a vote that waits for its block. Whether there was one.
-	fn release(&mut self, id: &IndicatorId) -> bool {
-		let held = self.held.remove(id).is_some();
-		if self.held.is_empty() {
-			self.held_since = None;
-		}
-		held
-	}
-
-	/// When [`Self::cast`] is to be called next.
-	fn due(&self) -> Option<Instant> {
-		let times = [self.held_since.map(|since| since + HOLD), self.ready_since.map(|since| since + GATHER)];
-		times.into_iter().flatten().min()
-	}
-
-	/// The votes that are due at `now`, in batches that find room.
-	fn cast(&mut self, now: Instant) -> Vec<Vec<Ballot>> {
-		if self.held_since.is_some_and(|since| since + HOLD <= now) {
-			self.ready.extend(std::mem::take(&mut self.held).into_values());
-			self.held_since = None;
-			self.ready_since.get_or_insert(now.checked_sub(GATHER).unwrap_or(now));
-		}
-		let full = self.ready.len() >= GOOD_BATCH;
-		if !full && self.ready_since.is_none_or(|since| since + GATHER > now) {
-			return Vec::new();
-		}
-		self.ready_since = None;
-		std::mem::take(&mut self.ready).chunks(GOOD_BATCH).map(<[Ballot]>::to_vec).collect()
-	}
 }
 
 impl Voter {
@@ -120,9 +49,8 @@ impl Voter {
 		submitter: Submitter,
 		board: Arc<Board>,
 	) -> Self {
-		let (seen, shown, complaints) = (Recent::new(ON_ITS_WAY), Recent::new(KNOWN), Bucket::new(COMPLAINTS));
-		let polls = Polls::default();
-		Self { isp, policy, lists, sightings, submitter, board, seen, shown, complaints, polls }
+		let (seen, complaints) = (Recent::new(ON_ITS_WAY), Bucket::new(COMPLAINTS));
+		Self { isp, policy, lists, sightings, submitter, board, seen, complaints }
 	}
 
 	/// Votes on what the node proposes, for as long as the connection holds.
@@ -132,16 +60,11 @@ impl Voter {
 				Ok(proposals) => proposals,
 				Err(error) => return error,
 			};
-			loop {
-				tokio::select! {
-					item = proposals.next() => match item {
-						Some(Ok(texts)) => self.consider(&texts),
-						Some(Err(cause)) => self.complain("not a list of proposals", &cause.to_string()),
-						None => break,
-					},
-					() = until(self.polls.due()) => {}
+			while let Some(item) = proposals.next().await {
+				match item {
+					Ok(texts) => self.consider(&texts),
+					Err(cause) => self.complain("not a list of proposals", &cause.to_string()),
 				}
-				self.cast();
 			}
 			// Everything pending is sent again to a new subscription.
 			if !proposals.lagged() {
@@ -151,51 +74,35 @@ impl Voter {
 	}
 
 	fn consider(&mut self, texts: &[String]) {
-		let together = texts.len() > 1;
+		let mut votes = Vec::new();
 		for text in texts {
 			let decoded = hex::decode(text).ok().and_then(|bytes| Shown::decode_all(&mut &bytes[..]).ok());
 			match decoded.filter(|Shown { proposal, .. }| proposal.id == proposal.indicator.id()) {
-				Some(shown) => self.consider_one(&shown, together),
+				Some(shown) => votes.extend(self.consider_one(&shown).map(|ballot| (shown.after, ballot))),
 				None => self.complain("not a proposal", text),
 			}
 		}
+		for job in jobs(&votes) {
+			self.submitter.submit(job);
+		}
 	}
 
-	fn consider_one(&mut self, shown: &Shown, together: bool) {
+	fn consider_one(&mut self, shown: &Shown) -> Option<Ballot> {
 		let (now, proposal) = (now_ms(), &shown.proposal);
-		// A vote that waits is decided on anew: the block may hold other terms than the pool did.
-		let held = self.polls.release(&proposal.id);
-		if !held && self.seen.contains(&proposal.id, now) {
-			return;
+		if self.seen.contains(&proposal.id, now) {
+			return None;
 		}
-		let on_chain = self.shown.contains(&proposal.id, now);
 		self.seen.insert(proposal.id, now);
-		self.shown.insert(proposal.id, now);
 		let id = hex::encode(&proposal.id);
 		let Opinion { vote, why } = vet(&self.policy, &self.lists, shown, self.sightings.ago(&proposal.indicator, now));
 		let Some(vote) = vote else {
 			info!(at = now, id, indicator = %proposal.indicator, why, "undecided");
-			return self.board.update(|status| status.counts.undecided += 1);
+			self.board.update(|status| status.counts.undecided += 1);
+			return None;
 		};
-		if !held {
-			info!(at = now, id, %vote, why, "vote");
-			self.board.update(|status| status.counts.votes += 1);
-		}
-		let ballot = Ballot { id: proposal.id, terms: proposal.terms.hash(), vote };
-		match together {
-			true => self.polls.add(ballot, on_chain, Instant::now()),
-			false => self.submitter.submit(single(ballot)),
-		}
-	}
-
-	fn cast(&mut self) {
-		for ballots in self.polls.cast(Instant::now()) {
-			let Some(first) = ballots.first().copied() else { continue };
-			self.submitter.submit(match ballots.len() {
-				1 => single(first),
-				_ => Job { id: first.id, call: Call::VoteBatch(ballots) },
-			});
-		}
+		info!(at = now, id, %vote, why, "vote");
+		self.board.update(|status| status.counts.votes += 1);
+		Some(Ballot { id: proposal.id, terms: proposal.terms.hash(), vote })
 	}
 
 	fn complain(&mut self, message: &str, about: &str) {
@@ -205,16 +112,15 @@ impl Voter {
 	}
 }
 
-fn single(Ballot { id, terms, vote }: Ballot) -> Job {
-	Job { id, call: Call::Vote { terms, vote } }
-}
-
-/// Waits until then; without a time, for ever.
-async fn until(time: Option<Instant>) {
-	match time {
-		Some(time) => sleep_until(time.into()).await,
-		None => pending().await,
-	}
+/// Calls for votes, in batches that find room. Votes that come after different transactions go in different calls.
+fn jobs(votes: &[(Option<After>, Ballot)]) -> Vec<Job> {
+	let together = votes.chunk_by(|(one, _), (other, _)| one == other).flat_map(|votes| votes.chunks(GOOD_BATCH));
+	let job = |votes: &[(Option<After>, Ballot)]| {
+		let (after, first) = *votes.first()?;
+		let ballots = votes.iter().map(|(_, ballot)| *ballot).collect();
+		Some(Job { id: first.id, call: Call::Vote { ballots, after } })
+	};
+	together.filter_map(job).collect()
 }
 
 #[cfg(test)]
@@ -228,49 +134,29 @@ mod tests {
 		Ballot { id, terms: [1; 32], vote: Vote::Approve }
 	}
 
-	#[test]
-	fn what_is_on_chain_is_voted_on_together_after_a_moment() {
-		let (mut polls, start) = (Polls::default(), Instant::now());
-		polls.add(ballot(1), true, start);
-		polls.add(ballot(2), true, start + GATHER / 2);
-		assert_eq!(polls.due(), Some(start + GATHER));
-		assert!(polls.cast(start + GATHER / 2).is_empty());
-		assert_eq!(polls.cast(start + GATHER), [vec![ballot(1), ballot(2)]]);
-		assert_eq!(polls.due(), None);
-		assert!(polls.cast(start + HOLD).is_empty());
+	/// What each call comes after, and how many votes are in it.
+	fn calls(votes: &[(Option<After>, Ballot)]) -> Vec<(Option<u32>, usize)> {
+		let call = |job: Job| match job.call {
+			Call::Vote { ballots, after } => {
+				assert_eq!(job.id, ballots[0].id);
+				(after.map(|after| after.nonce), ballots.len())
+			}
+			other => panic!("{} is no vote", other.name()),
+		};
+		jobs(votes).into_iter().map(call).collect()
 	}
 
 	#[test]
-	fn what_is_in_the_pool_waits_for_its_block_but_not_for_ever() {
-		let (mut polls, start) = (Polls::default(), Instant::now());
-		polls.add(ballot(1), false, start);
-		polls.add(ballot(2), false, start);
-		assert!(polls.cast(start + GATHER).is_empty());
-		assert!(polls.release(&ballot(1).id), "the block shows it");
-		assert!(!polls.release(&ballot(1).id));
-		polls.add(ballot(1), true, start + GATHER);
-		assert_eq!(polls.cast(start + 2 * GATHER), [vec![ballot(1)]]);
-		assert_eq!(polls.due(), Some(start + HOLD));
-		assert_eq!(polls.cast(start + HOLD), [vec![ballot(2)]]);
-		assert_eq!(polls.due(), None);
+	fn votes_on_what_one_transaction_reports_go_together_and_after_it() {
+		let after = |nonce| Some(After { signer: [7; 32], nonce });
+		assert_eq!(calls(&[]), []);
+		let votes = [(after(3), ballot(1)), (after(3), ballot(2)), (after(4), ballot(3)), (None, ballot(4))];
+		assert_eq!(calls(&votes), [(Some(3), 2), (Some(4), 1), (None, 1)]);
 	}
 
 	#[test]
 	fn batches_find_room_in_a_block_beside_others() {
-		let (mut polls, start) = (Polls::default(), Instant::now());
-		for number in 0..2 * GOOD_BATCH as u16 + 6 {
-			polls.add(ballot(number), true, start);
-		}
-		let lengths: Vec<_> = polls.cast(start).iter().map(Vec::len).collect();
-		assert_eq!(lengths, [GOOD_BATCH, GOOD_BATCH, 6], "a full batch waits for nothing");
-	}
-
-	#[test]
-	fn no_flood_is_held_back_in_memory() {
-		let (mut polls, start) = (Polls::default(), Instant::now());
-		for number in 0..u16::try_from(MAX_HELD).unwrap() + 10 {
-			polls.add(ballot(number), false, start);
-		}
-		assert_eq!((polls.held.len(), polls.ready.len()), (MAX_HELD, 10));
+		let votes: Vec<_> = (0..2 * GOOD_BATCH as u16 + 6).map(|number| (None, ballot(number))).collect();
+		assert_eq!(calls(&votes), [(None, GOOD_BATCH), (None, GOOD_BATCH), (None, 6)]);
 	}
 }

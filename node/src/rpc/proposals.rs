@@ -20,9 +20,9 @@ use jsonrpsee::{
 use pallet_indicators::{api::IndicatorsApi, Call, RecordOf, Records};
 use pallet_tiers::api::TiersApi;
 use ringfence_primitives::{
-	call::MAX_BATCH, AccountBytes, Backing, Indicator, IndicatorId, MemberRole, Proposal, Shown, Terms, Vote,
+	call::MAX_BATCH, AccountBytes, After, Backing, Indicator, IndicatorId, MemberRole, Proposal, Shown, Terms, Vote,
 };
-use ringfence_runtime::{AccountId, Hash, Runtime, RuntimeCall, UncheckedExtrinsic, VERSION};
+use ringfence_runtime::{Hash, Runtime, RuntimeCall, UncheckedExtrinsic, VERSION};
 use sc_client_api::{BlockchainEvents, StorageProvider};
 use sc_transaction_pool_api::{InPoolTransaction, TransactionPool};
 use sp_api::{Core, ProvideRuntimeApi};
@@ -69,16 +69,14 @@ impl Proposals {
 		Self { client, pool }
 	}
 
-	/// What a transaction in the pool reports, if it does: several indicators if it is a batch. The runtime that this node
-	/// was built with reads it, so a node that is older or newer than the chain's runtime waits for blocks instead.
-	fn reported_by(&self, transaction: &Hash) -> Vec<Proposal> {
-		self.read(transaction).unwrap_or_default()
-	}
-
-	fn read(&self, transaction: &Hash) -> Option<Vec<Proposal>> {
+	/// What a transaction in the pool reports, if it does, and what names the transaction: several indicators if it is a
+	/// batch. The runtime that this node was built with reads it, so a node that is older or newer than the chain's runtime
+	/// waits for blocks instead.
+	fn reported_by(&self, transaction: &Hash) -> Option<(Vec<Proposal>, After)> {
 		let encoded = self.pool.ready_transaction(transaction)?.data().encode();
 		let transaction = UncheckedExtrinsic::decode(&mut &encoded[..]).ok()?;
-		let Preamble::Signed(MultiAddress::Id(signer), ..) = transaction.preamble else { return None };
+		let Preamble::Signed(MultiAddress::Id(signer), _, extension) = transaction.preamble else { return None };
+		let nonce = ringfence_runtime::nonce(&extension);
 		let RuntimeCall::Indicators(call) = transaction.function else { return None };
 		let (terms, indicators) = reported(call)?;
 		// Last, because it runs the runtime: most transactions in the pool are votes, and get no further than this.
@@ -88,10 +86,11 @@ impl Proposals {
 			return None;
 		}
 		// The key that signed may be a delegate's.
-		let reporter = self.client.runtime_api().member(best, AccountId::into(signer)).ok()??.account;
+		let signer: AccountBytes = signer.into();
+		let reporter = self.client.runtime_api().member(best, signer).ok()??.account;
 		let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
 		let proposed_at = u64::try_from(now.as_millis()).unwrap_or_default();
-		Some(proposals(terms, indicators, reporter, proposed_at))
+		Some((proposals(terms, indicators, reporter, proposed_at), After { signer, nonce }))
 	}
 }
 
@@ -156,8 +155,9 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-	/// Sends proposals with what stands behind them in the state of the block `at`.
-	async fn send(&self, at: Hash, proposals: Vec<Proposal>) -> SubscriptionResult {
+	/// Sends proposals, which one transaction reports if they are in no block yet, with what stands behind them in the
+	/// state of the block `at`.
+	async fn send(&self, at: Hash, proposals: Vec<Proposal>, after: Option<After>) -> SubscriptionResult {
 		if proposals.is_empty() {
 			return Ok(());
 		}
@@ -167,7 +167,7 @@ impl Session<'_> {
 			let reporter = proposal.reporter;
 			let standing = *standings.entry(reporter).or_insert_with(|| self.standing(at, reporter));
 			let backing = backing(reporter, standing, &self.votes(at, proposal.id), &self.isp);
-			items.push(Shown { proposal, backing }.encode().into());
+			items.push(Shown { proposal, backing, after }.encode().into());
 		}
 		Ok(self.sink.send(SubscriptionMessage::from_json(&items)?).await?)
 	}
@@ -192,18 +192,24 @@ impl Session<'_> {
 	}
 
 	/// Shows proposals, and remembers to ask again at `height` plus [`AGAIN_AFTER`].
-	async fn show(&mut self, height: u32, at: Hash, proposals: Vec<Proposal>) -> SubscriptionResult {
+	async fn show(
+		&mut self,
+		height: u32,
+		at: Hash,
+		proposals: Vec<Proposal>,
+		after: Option<After>,
+	) -> SubscriptionResult {
 		self.shown.extend(proposals.iter().map(|proposal| (height, proposal.id)));
 		let surplus = self.shown.len().saturating_sub(MAX_REMEMBERED);
 		self.shown.drain(..surplus);
-		self.send(at, proposals).await
+		self.send(at, proposals, after).await
 	}
 
 	async fn show_all_pending(&mut self, height: u32, at: Hash) -> SubscriptionResult {
 		let mut after = None;
 		loop {
 			let (proposals, next) = self.client.runtime_api().pending(at, self.isp, after, PAGE).map_err(internal)?;
-			self.show(height, at, proposals).await?;
+			self.show(height, at, proposals, None).await?;
 			if next.is_none() {
 				return Ok(());
 			}
@@ -222,7 +228,7 @@ impl Session<'_> {
 			}
 			self.shown.drain(..ids.len());
 			let missed = self.client.runtime_api().awaiting(at, self.isp, ids).map_err(internal)?;
-			self.send(at, missed).await?;
+			self.send(at, missed, None).await?;
 		}
 		Ok(())
 	}
@@ -249,9 +255,10 @@ impl ProposalsApiServer for Proposals {
 				() = session.sink.closed() => return Ok(()),
 				transaction = entering.next() => {
 					let Some(transaction) = transaction else { return Ok(()) };
-					let mut reported = self.reported_by(&transaction);
-					reported.retain(|proposal| proposal.reporter != isp);
-					session.show(height, best, reported).await?;
+					if let Some((mut reported, after)) = self.reported_by(&transaction) {
+						reported.retain(|proposal| proposal.reporter != isp);
+						session.show(height, best, reported, Some(after)).await?;
+					}
 					continue;
 				},
 				import = imports.next() => match import {
@@ -269,7 +276,7 @@ impl ProposalsApiServer for Proposals {
 				let mut reported = self.client.runtime_api().reported(block.hash).map_err(internal)?;
 				// An ISP's own report is its approval already; that somebody disputes it is worth knowing.
 				reported.retain(|proposal| proposal.reporter != isp || proposal.disputed);
-				session.show(height, best, reported).await?;
+				session.show(height, best, reported, None).await?;
 			}
 			session.show_again(height, best).await?;
 		}
@@ -313,7 +320,7 @@ mod tests {
 
 	#[test]
 	fn other_calls_are_not() {
-		let vote = Call::vote { id: host(1).id(), terms: terms().hash(), vote: Vote::Approve };
+		let vote = Call::vote { id: host(1).id(), terms: terms().hash(), vote: Vote::Approve, after: None };
 		assert_eq!(reported(vote), None);
 		assert_eq!(reported(Call::withdraw { id: host(1).id() }), None);
 	}

@@ -215,7 +215,7 @@ mod benches {
 		let last = isps[isps.len() - 1].clone();
 
 		#[extrinsic_call]
-		_(RawOrigin::Signed(last), id, terms().hash(), Vote::Reject);
+		_(RawOrigin::Signed(last), id, terms().hash(), Vote::Reject, None);
 
 		assert!(!Records::<T>::contains_key(id));
 	}
@@ -322,7 +322,7 @@ mod benches {
 		let ballots = batch(i, |index| ballot(almost::<T>(index, &isps), Vote::Approve));
 
 		#[extrinsic_call]
-		_(RawOrigin::Signed(isps[isps.len() - 1].clone()), ballots);
+		_(RawOrigin::Signed(isps[isps.len() - 1].clone()), ballots, None);
 
 		assert_eq!(ActiveCount::<T>::get(), before + i);
 	}
@@ -334,7 +334,7 @@ mod benches {
 		let ballots = batch(i, |index| ballot(doomed::<T>(index, &isps), Vote::Reject));
 
 		#[extrinsic_call]
-		vote_batch(RawOrigin::Signed(isps[isps.len() - 1].clone()), ballots);
+		vote_batch(RawOrigin::Signed(isps[isps.len() - 1].clone()), ballots, None);
 
 		assert_eq!(RecordCount::<T>::get(), 0);
 	}
@@ -348,7 +348,7 @@ mod benches {
 		let ballots = batch(i, |index| ballot(doomed::<T>(index, &isps), Vote::Sighting));
 
 		#[extrinsic_call]
-		vote_batch(RawOrigin::Signed(isps[isps.len() - 2].clone()), ballots);
+		vote_batch(RawOrigin::Signed(isps[isps.len() - 2].clone()), ballots, None);
 
 		assert_eq!(ProposedCount::<T>::get(), i);
 	}

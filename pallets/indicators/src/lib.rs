@@ -94,7 +94,7 @@ pub mod pallet {
 	use frame_support::{pallet_prelude::*, traits::Time};
 	use frame_system::pallet_prelude::*;
 	use ringfence_primitives::{
-		call::MAX_BATCH, keys::LogNumber, ActiveDigest, Ballot, Change, Indicator, IndicatorId, LogHead, Millis,
+		call::MAX_BATCH, keys::LogNumber, ActiveDigest, After, Ballot, Change, Indicator, IndicatorId, LogHead, Millis,
 		Network, Terms, Vote,
 	};
 
@@ -388,7 +388,8 @@ pub mod pallet {
 		}
 
 		/// Says what an ISP thinks of a proposed or active indicator under the terms whose hash is `terms`: whoever takes a
-		/// report back and makes it again with other terms does not keep the votes.
+		/// report back and makes it again with other terms does not keep the votes. `after` names the transaction that
+		/// reports it, where that may not be in a block yet.
 		///
 		/// Origin: an active ISP, or a delegate that may vet for it. Errors: [`Error::NotIsp`], [`Error::NotFound`],
 		/// [`Error::OtherTerms`], [`Error::AlreadyVoted`], [`Error::AlreadyRejected`], [`Error::OverlapsProtected`] for an
@@ -401,8 +402,11 @@ pub mod pallet {
 			id: IndicatorId,
 			terms: ringfence_primitives::Digest,
 			vote: Vote,
+			after: Option<After>,
 		) -> DispatchResult {
 			let who = ensure_signed(origin)?;
+			// The order in the pool is the door's business.
+			let _ = after;
 			Self::do_vote(&who, Ballot { id, terms, vote })
 		}
 
@@ -504,8 +508,10 @@ pub mod pallet {
 		pub fn vote_batch(
 			origin: OriginFor<T>,
 			ballots: BoundedVec<Ballot, ConstU32<MAX_BATCH>>,
+			after: Option<After>,
 		) -> DispatchResultWithPostInfo {
 			let who = ensure_signed(origin)?;
+			let _ = after;
 			Self::do_vote_batch(&who, ballots.into_inner())
 		}
 

@@ -235,7 +235,7 @@ pub fn endpoint(address: &str) -> Indicator {
 /// Votes on what is on record.
 pub fn vote(isp: u64, id: IndicatorId, vote: Vote) -> sp_runtime::DispatchResult {
 	let terms = crate::Records::<Test>::get(id).map_or([0; 32], |record| record.terms.hash());
-	Indicators::vote(origin(isp), id, terms, vote)
+	Indicators::vote(origin(isp), id, terms, vote, None)
 }
 
 /// Reports `text` by ISP 1 and has ISPs 2 and 3 approve. Returns its name.

@@ -36,9 +36,9 @@ pub enum Refusal {
 
 /// A look at a call before it comes in. `member` is in whose name it was signed, whichever key signed it.
 pub trait Screen<AccountId, Call> {
-	/// Refuses what is bound to fail, so that it takes no place in a block and its sender hears at once why. Says what
-	/// the call has to come after, where it makes sense only then.
-	fn screen(member: &AccountId, call: &Call) -> Result<Order, InvalidTransaction>;
+	/// Refuses what is bound to fail, so that it takes no place in a block and its sender hears at once why. Says which tag
+	/// has to be provided, by the chain or earlier in the same block, before the call makes sense.
+	fn screen(member: &AccountId, call: &Call) -> Result<Option<TransactionTag>, InvalidTransaction>;
 
 	/// How many items of the member's quota the call takes. It takes one at least.
 	fn cost(_member: &AccountId, _call: &Call) -> u32 {
@@ -49,19 +49,10 @@ pub trait Screen<AccountId, Call> {
 	fn weight(call: &Call) -> Weight;
 }
 
-/// How a transaction is ordered among those in the pool, beside its nonce.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Order {
-	/// What may come once this one is in a block.
-	pub provides: Option<TransactionTag>,
-	/// What has to be in a block before this one, or earlier in the same.
-	pub requires: Option<TransactionTag>,
-}
-
 /// Lets everything in.
 impl<AccountId, Call> Screen<AccountId, Call> for () {
-	fn screen(_: &AccountId, _: &Call) -> Result<Order, InvalidTransaction> {
-		Ok(Order::default())
+	fn screen(_: &AccountId, _: &Call) -> Result<Option<TransactionTag>, InvalidTransaction> {
+		Ok(None)
 	}
 
 	fn weight(_: &Call) -> Weight {
@@ -158,11 +149,11 @@ where
 		if cost > left {
 			return Err(InvalidTransaction::ExhaustsResources.into());
 		}
-		let order = T::Screen::screen(&pass.member, call)?;
+		let awaited = T::Screen::screen(&pass.member, call)?;
 		let validity = ValidTransaction {
 			priority: priority(&pass, cost, left),
-			requires: order.requires.into_iter().collect(),
-			provides: order.provides.into_iter().collect(),
+			requires: awaited.into_iter().collect(),
+			provides: Default::default(),
 			longevity: LONGEVITY,
 			propagate: true,
 		};

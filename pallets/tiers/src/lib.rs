@@ -54,7 +54,7 @@ mod register;
 mod tests;
 pub mod weights;
 
-pub use extension::{CheckMember, MortalOnly, Order, Refusal, Screen};
+pub use extension::{CheckMember, MortalOnly, Refusal, Screen};
 pub use governance::EnsureGovernance;
 pub use keys::{Power, Signer};
 pub use ledger::{Entry, Score, GOOD_STANDING, GOOD_STANDING_REPORTS};

@@ -8,7 +8,10 @@ use frame_support::{
 	weights::Weight,
 };
 use frame_system::EnsureRoot;
-use sp_runtime::{transaction_validity::InvalidTransaction, BuildStorage};
+use sp_runtime::{
+	transaction_validity::{InvalidTransaction, TransactionTag},
+	BuildStorage,
+};
 
 #[frame_support::runtime]
 mod runtime {
@@ -88,12 +91,12 @@ impl Contains<RuntimeCall> for Upgrades {
 pub struct NoRemarks;
 
 impl crate::Screen<u64, RuntimeCall> for NoRemarks {
-	fn screen(_: &u64, call: &RuntimeCall) -> Result<crate::Order, InvalidTransaction> {
+	fn screen(_: &u64, call: &RuntimeCall) -> Result<Option<TransactionTag>, InvalidTransaction> {
 		match call {
 			RuntimeCall::System(frame_system::Call::remark { remark }) if !remark.is_empty() => {
 				Err(InvalidTransaction::Custom(16))
 			}
-			_ => Ok(crate::Order { provides: Some(vec![1]), requires: Some(vec![2]) }),
+			_ => Ok(Some(vec![2])),
 		}
 	}
 

@@ -8,4 +8,4 @@ mod vetting;
 
 pub use consensus::{IspValidators, MaxIsps, Validating, KEPT_SESSIONS};
 pub use governance::{CouncilInstance, MOTIONS_EACH};
-pub use vetting::{NOT_ON_COUNCIL, UNBLOCKABLE};
+pub use vetting::{NOTHING_TO_VOTE_ON, NOT_ON_COUNCIL, UNBLOCKABLE};

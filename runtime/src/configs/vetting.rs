@@ -4,7 +4,7 @@ use super::{
 	consensus::{MaxIsps, Validating},
 	governance::{motions_weight, Governed, SeatingWeight, TwoThirds},
 };
-use crate::{weights, AccountId, BlockNumber, Council, Indicators, Runtime, RuntimeCall, Timestamp};
+use crate::{weights, AccountId, BlockNumber, Council, Indicators, Runtime, RuntimeCall, System, Timestamp};
 use alloc::vec::Vec;
 use codec::Encode;
 use frame_support::{
@@ -13,8 +13,8 @@ use frame_support::{
 	weights::Weight,
 };
 use pallet_indicators::{Call, Deed, Records, Voice};
-use pallet_tiers::{EnsureGovernance, Isps, Order, Pallet as Tiers, Quotas, Role, Screen};
-use ringfence_primitives::{AccountBytes, Digest, IndicatorId, Scope};
+use pallet_tiers::{EnsureGovernance, Isps, Pallet as Tiers, Quotas, Role, Screen};
+use ringfence_primitives::{AccountBytes, After, Ballot, IndicatorId, Scope};
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionTag};
 
 parameter_types! {
@@ -73,34 +73,42 @@ pub const UNBLOCKABLE: u8 = 16;
 /// `InvalidTransaction::Custom` for a call to the council in the name of a member that does not sit on it.
 pub const NOT_ON_COUNCIL: u8 = 17;
 
+/// `InvalidTransaction::Custom` for votes on nothing that is on record, though what they were to come after is in a block.
+pub const NOTHING_TO_VOTE_ON: u8 = 18;
+
 /// Turns reports of what must not be blocked away at the door; dispatch checks again, since protection may grow
-/// meanwhile. Lets a vote wait in the pool for the report that it is about, so that both fit into one block.
+/// meanwhile. Lets votes wait in the pool for the report that they are about, so that both fit into one block; if something
+/// else came in its place, they cost their ISP nothing.
 pub struct Vetting;
 
 impl Screen<AccountId, RuntimeCall> for Vetting {
-	fn screen(member: &AccountId, call: &RuntimeCall) -> Result<Order, InvalidTransaction> {
+	fn screen(member: &AccountId, call: &RuntimeCall) -> Result<Option<TransactionTag>, InvalidTransaction> {
 		match call {
-			RuntimeCall::Indicators(
-				Call::report { indicator, terms } | Call::report_provisionally { indicator, terms },
-			) => {
+			RuntimeCall::Indicators(Call::report { indicator, .. } | Call::report_provisionally { indicator, .. }) => {
 				Indicators::ensure_blockable(indicator).map_err(|_| InvalidTransaction::Custom(UNBLOCKABLE))?;
-				Ok(Order { provides: Some(tag(&indicator.id(), &terms.hash())), requires: None })
+				Ok(None)
 			}
-			RuntimeCall::Indicators(Call::vote { id, terms, .. }) if !Records::<Runtime>::contains_key(id) => {
-				Ok(Order { provides: None, requires: Some(tag(id, terms)) })
+			RuntimeCall::Indicators(
+				call @ (Call::vote { after: Some(after), .. } | Call::vote_batch { after: Some(after), .. }),
+			) => {
+				let tag = awaited(*after);
+				if tag.is_none() && !voted_on(call).any(Records::<Runtime>::contains_key) {
+					return Err(InvalidTransaction::Custom(NOTHING_TO_VOTE_ON));
+				}
+				Ok(tag)
 			}
 			// The council's calls go before others', and into the part of a block that is kept for them.
 			RuntimeCall::Council(_) if !Isps::<Runtime>::get().contains(member) => {
 				Err(InvalidTransaction::Custom(NOT_ON_COUNCIL))
 			}
-			_ => Ok(Order::default()),
+			_ => Ok(None),
 		}
 	}
 
 	fn cost(_: &AccountId, call: &RuntimeCall) -> u32 {
 		match call {
 			RuntimeCall::Indicators(Call::report_batch { indicators, .. }) => indicators.len() as u32,
-			RuntimeCall::Indicators(Call::vote_batch { ballots }) => ballots.len() as u32,
+			RuntimeCall::Indicators(Call::vote_batch { ballots, .. }) => ballots.len() as u32,
 			RuntimeCall::Envelopes(pallet_envelopes::Call::answer { answers }) => answers.len() as u32,
 			_ => 1,
 		}
@@ -113,7 +121,9 @@ impl Screen<AccountId, RuntimeCall> for Vetting {
 				<<Runtime as pallet_indicators::Config>::WeightInfo as pallet_indicators::WeightInfo>::ensure_blockable(
 				)
 			}
-			RuntimeCall::Indicators(Call::vote { .. }) => reads(1),
+			RuntimeCall::Indicators(
+				call @ (Call::vote { after: Some(_), .. } | Call::vote_batch { after: Some(_), .. }),
+			) => reads(1 + voted_on(call).count() as u64),
 			// The filter looks at the leader and at the council, and the motion is counted among the ISP's own.
 			RuntimeCall::Council(pallet_collective::Call::propose { .. }) => reads(3).saturating_add(motions_weight()),
 			RuntimeCall::Council(_) => reads(2),
@@ -122,9 +132,20 @@ impl Screen<AccountId, RuntimeCall> for Vetting {
 	}
 }
 
-/// Names a report in the pool: the indicator and the terms, so that a vote comes after just the report that it is about.
-fn tag(id: &IndicatorId, terms: &Digest) -> TransactionTag {
-	(b"report", id, terms).encode()
+/// What a call votes on.
+fn voted_on(call: &Call<Runtime>) -> impl Iterator<Item = &IndicatorId> {
+	let (one, many): (_, &[Ballot]) = match call {
+		Call::vote { id, .. } => (Some(id), &[]),
+		Call::vote_batch { ballots, .. } => (None, ballots),
+		_ => (None, &[]),
+	};
+	one.into_iter().chain(many.iter().map(|ballot| &ballot.id))
+}
+
+/// The tag of the transaction, for as long as no block has it: the one that `CheckNonce` gives it.
+fn awaited(After { signer, nonce }: After) -> Option<TransactionTag> {
+	let signer = AccountId::from(signer);
+	(System::account_nonce(&signer) <= nonce).then(|| (signer, nonce).encode())
 }
 
 /// The register of members, as the other pallets see it.

@@ -15,7 +15,7 @@ fn report(who: u64, indicators: Vec<Indicator>) -> DispatchResultWithPostInfo {
 }
 
 fn cast(who: u64, ballots: Vec<Ballot>) -> DispatchResultWithPostInfo {
-	Indicators::vote_batch(origin(who), ballots.try_into().unwrap())
+	Indicators::vote_batch(origin(who), ballots.try_into().unwrap(), None)
 }
 
 /// What a batch says that it has put on record.

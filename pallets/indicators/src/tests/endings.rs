@@ -57,7 +57,7 @@ fn a_list_is_filed_in_pages_and_leaves_none_behind() {
 		for isp in [2, 3] {
 			let ballots: Vec<_> =
 				list.iter().map(|i| Ballot { id: i.id(), terms: terms().hash(), vote: Vote::Approve }).collect();
-			assert_ok!(Indicators::vote_batch(origin(isp), ballots.try_into().unwrap()));
+			assert_ok!(Indicators::vote_batch(origin(isp), ballots.try_into().unwrap(), None));
 		}
 		assert_eq!(crate::Awaiting::<Test>::iter().count(), 0);
 		assert_eq!(

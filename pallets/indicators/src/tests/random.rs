@@ -112,11 +112,11 @@ fn take(step: &Step) -> Result<Option<(u32, u32)>, DispatchError> {
 		}
 		Step::Vote(o, b) => {
 			let Ballot { id, terms, vote } = ballot(*b);
-			single(Indicators::vote(origin(*o), id, terms, vote))
+			single(Indicators::vote(origin(*o), id, terms, vote, None))
 		}
 		Step::VoteBatch(o, items) => {
 			let ballots: Vec<Ballot> = items.iter().copied().map(ballot).collect();
-			batch(Indicators::vote_batch(origin(*o), ballots.try_into().unwrap()))
+			batch(Indicators::vote_batch(origin(*o), ballots.try_into().unwrap(), None))
 		}
 		Step::Withdraw(o, i) => single(Indicators::withdraw(origin(*o), subject(*i).id())),
 		Step::Dispute(o, i) => single(Indicators::dispute(origin(*o), subject(*i).id())),

@@ -94,8 +94,8 @@ fn votes_do_not_follow_a_report_that_comes_back_with_other_terms() {
 		let seen = terms().hash();
 		assert_ok!(Indicators::withdraw(origin(1), id));
 		assert_ok!(Indicators::report(origin(1), indicator("198.18.0.1"), lasting(2_592_000)));
-		assert_noop!(Indicators::vote(origin(2), id, seen, Vote::Approve), E::OtherTerms);
-		assert_ok!(Indicators::vote(origin(2), id, lasting(2_592_000).hash(), Vote::Approve));
+		assert_noop!(Indicators::vote(origin(2), id, seen, Vote::Approve, None), E::OtherTerms);
+		assert_ok!(Indicators::vote(origin(2), id, lasting(2_592_000).hash(), Vote::Approve, None));
 	});
 }
 

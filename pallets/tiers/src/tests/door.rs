@@ -68,7 +68,7 @@ fn members_come_in_by_role() {
 		let isp = knock(origin(2)).unwrap();
 		assert_eq!((isp.priority, priority_of(90), priority_of(20)), (3_001_020, 2_001_020, 1_001_020));
 		assert!(isp.propagate && isp.longevity <= 64);
-		assert_eq!((isp.provides, isp.requires), (vec![vec![1]], vec![vec![2]]));
+		assert_eq!((isp.provides, isp.requires), (vec![], vec![vec![2]]));
 	});
 }
 
