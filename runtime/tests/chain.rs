@@ -254,7 +254,9 @@ fn votes_wait_for_the_report_that_they_come_after_and_cost_nothing_where_there_i
 		}
 		assert_eq!(pooled(signed("//Bob", 0, single(1, None))).unwrap().requires, [] as [Vec<u8>; 0]);
 
-		// Both fit into one block, in this order.
+		// Both fit into one block, in this order only.
+		let premature = block(vec![signed("//Bob", 0, batch(&[1, 2], after(0)))]);
+		assert_eq!(premature, [Err(InvalidTransaction::Future.into())]);
 		let results = block(vec![report, signed("//Bob", 0, batch(&[1, 2], after(0)))]);
 		assert!(results.iter().all(|result| matches!(result, Ok(Ok(())))), "{results:?}");
 		for item in [1, 2] {

@@ -37,7 +37,8 @@ pub enum Refusal {
 /// A look at a call before it comes in. `member` is in whose name it was signed, whichever key signed it.
 pub trait Screen<AccountId, Call> {
 	/// Refuses what is bound to fail, so that it takes no place in a block and its sender hears at once why. Says which tag
-	/// has to be provided, by the chain or earlier in the same block, before the call makes sense.
+	/// has to be provided, by an earlier block or earlier in the same, before the call makes sense. Until then no block takes
+	/// it.
 	fn screen(member: &AccountId, call: &Call) -> Result<Option<TransactionTag>, InvalidTransaction>;
 
 	/// How many items of the member's quota the call takes. It takes one at least.
@@ -121,8 +122,8 @@ where
 {
 	const IDENTIFIER: &'static str = "CheckMember";
 	type Implicit = ();
-	/// In whose name, and how many items.
-	type Val = (Pass<T::AccountId>, u32);
+	/// In whose name, how many items, and whether something has to come before it.
+	type Val = (Pass<T::AccountId>, u32, bool);
 	type Pre = ();
 
 	fn weight(&self, call: &CallOf<T>) -> Weight {
@@ -150,6 +151,7 @@ where
 			return Err(InvalidTransaction::ExhaustsResources.into());
 		}
 		let awaited = T::Screen::screen(&pass.member, call)?;
+		let waits = awaited.is_some();
 		let validity = ValidTransaction {
 			priority: priority(&pass, cost, left),
 			requires: awaited.into_iter().collect(),
@@ -157,17 +159,20 @@ where
 			longevity: LONGEVITY,
 			propagate: true,
 		};
-		Ok((validity, (pass, cost), origin))
+		Ok((validity, (pass, cost, waits), origin))
 	}
 
 	fn prepare(
 		self,
-		(pass, cost): Self::Val,
+		(pass, cost, waits): Self::Val,
 		_origin: &T::RuntimeOrigin,
 		_call: &CallOf<T>,
 		_info: &DispatchInfoOf<CallOf<T>>,
 		_len: usize,
 	) -> Result<Self::Pre, TransactionValidityError> {
+		if waits {
+			return Err(InvalidTransaction::Future.into());
+		}
 		if Pallet::<T>::debit(&pass.member, cost, pass.allowance) {
 			Ok(())
 		} else {

@@ -87,7 +87,8 @@ impl Contains<RuntimeCall> for Upgrades {
 	}
 }
 
-/// Refuses remarks that say something. A remark with an event is a batch of as many items as it has bytes.
+/// Refuses remarks that say something. A remark with an event is a batch of as many items as it has bytes; heap pages have to
+/// come after something else.
 pub struct NoRemarks;
 
 impl crate::Screen<u64, RuntimeCall> for NoRemarks {
@@ -96,7 +97,8 @@ impl crate::Screen<u64, RuntimeCall> for NoRemarks {
 			RuntimeCall::System(frame_system::Call::remark { remark }) if !remark.is_empty() => {
 				Err(InvalidTransaction::Custom(16))
 			}
-			_ => Ok(Some(vec![2])),
+			RuntimeCall::System(frame_system::Call::set_heap_pages { .. }) => Ok(Some(vec![2])),
+			_ => Ok(None),
 		}
 	}
 

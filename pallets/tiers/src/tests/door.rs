@@ -68,7 +68,18 @@ fn members_come_in_by_role() {
 		let isp = knock(origin(2)).unwrap();
 		assert_eq!((isp.priority, priority_of(90), priority_of(20)), (3_001_020, 2_001_020, 1_001_020));
 		assert!(isp.propagate && isp.longevity <= 64);
-		assert_eq!((isp.provides, isp.requires), (vec![], vec![vec![2]]));
+		assert!(isp.provides.is_empty() && isp.requires.is_empty());
+	});
+}
+
+#[test]
+fn what_has_to_come_after_something_else_waits_in_the_pool_and_no_block_takes_it() {
+	on_chain(|| {
+		let call = RuntimeCall::System(frame_system::Call::set_heap_pages { pages: 1 });
+		let source = TransactionSource::External;
+		let (validity, ..) = Door::default().validate_only(origin(2), &call, &info(), 0, source, 0).unwrap();
+		assert_eq!(validity.requires, [[2]]);
+		assert_eq!(enter_with(2, call), Err(InvalidTransaction::Future.into()));
 	});
 }
 
