@@ -347,16 +347,20 @@ impl Chain {
 
 	/// The nonce of the account's next transaction, those in the node's pool counted.
 	pub async fn next_nonce(&self, signer: &sr25519::Pair) -> Result<u32> {
-		self.ask("system_accountNextIndex", rpc_params![signer.public().to_ss58check()]).await
+		self.next_index(&signer.public()).await
+	}
+
+	async fn next_index(&self, account: &sr25519::Public) -> Result<u32> {
+		self.ask("system_accountNextIndex", rpc_params![account.to_ss58check()]).await
 	}
 
 	/// Waits until the node's pool has the transaction, or a block. A vote that is submitted earlier waits in the pool, and is
 	/// not passed on at once when its time has come.
 	pub async fn has(&self, After { signer, nonce }: After) -> Result<()> {
-		let address = sr25519::Public::from_raw(signer).to_ss58check();
+		let account = sr25519::Public::from_raw(signer);
 		let known = async {
 			loop {
-				match self.ask::<u32>("system_accountNextIndex", rpc_params![&address]).await {
+				match self.next_index(&account).await {
 					Ok(next) if next > nonce => return Ok(()),
 					// The state of a block that has just lost against another is gone.
 					Err(Error::Rpc { source, .. }) if matches!(*source, ClientError::Call(_)) => {}
